@@ -25,7 +25,8 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from streamer._source import Source
+from sorawatch import ConfigError
+from streamer.capture.source import Source
 
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Camera names go into topics, file names and metric labels."""
@@ -74,11 +75,10 @@ def _source(value: object, info: ValidationInfo) -> Source:
         return value
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("expected a URL, a path or a number")  # noqa: TRY004 - as above
-    text = str(value)
-    folder = (info.context or {}).get("folder")
-    if folder is not None and text and "://" not in text and not text.isdecimal():
-        text = str(Path(folder) / text)
-    return Source.parse(text)
+    try:
+        return Source.parse(str(value), base=(info.context or {}).get("folder"))
+    except (ConfigError, OSError, RuntimeError) as exc:  # a path can be too long, a home unknown
+        raise ValueError(str(exc)) from exc
 
 
 def _zmq_endpoint(text: str) -> str:
@@ -145,14 +145,14 @@ class _Section(BaseModel):
     )
 
 
-class DetectSettings(_Section):
+class DetectOptions(_Section):
     """How one camera is analysed."""
 
     fps: Number = Field(default=5.0, ge=1, le=30)
     """Frames analysed a second."""
 
 
-class DetectConfig(DetectSettings):
+class DetectConfig(DetectOptions):
     """How cameras are analysed; what all cameras share stands here alone."""
 
     device: Literal["auto", "cuda", "cpu"] = "auto"
@@ -161,7 +161,7 @@ class DetectConfig(DetectSettings):
     """Threads that the encoder may use; None: as many as there are cores."""
 
 
-class CaptureSettings(_Section):
+class CaptureOptions(_Section):
     """How one camera is read."""
 
     transport: Literal["tcp", "udp"] = "tcp"
@@ -174,7 +174,7 @@ class CaptureSettings(_Section):
     """Frames that the camera's ring holds; about a megabyte each."""
 
 
-class CaptureConfig(CaptureSettings):
+class CaptureConfig(CaptureOptions):
     """How cameras are read."""
 
     workers: Count | None = None
@@ -210,8 +210,8 @@ class CameraConfig(_Section):
     learn_for_s: PositiveSeconds = Field(
         default=3600.0, validation_alias=AliasChoices("learn_for", "learn_for_s")
     )
-    detect: DetectSettings = DetectSettings()
-    capture: CaptureSettings = CaptureSettings()
+    detect: DetectOptions = DetectOptions()
+    capture: CaptureOptions = CaptureOptions()
     health: HealthConfig = HealthConfig()
     judge: JudgeConfig = JudgeConfig()
 
@@ -302,8 +302,8 @@ def resolve(config: Config) -> dict[str, CameraConfig]:
         name: camera.model_copy(
             update={
                 "normal": camera.normal or learned / f"{name}.normal",
-                "detect": _merged(DetectSettings, config.detect, camera.detect),
-                "capture": _merged(CaptureSettings, config.capture, camera.capture),
+                "detect": _merged(DetectOptions, config.detect, camera.detect),
+                "capture": _merged(CaptureOptions, config.capture, camera.capture),
                 "health": _merged(HealthConfig, config.health, camera.health),
                 "judge": _merged(JudgeConfig, config.judge, camera.judge),
             }
