@@ -31,7 +31,7 @@ MIN_SIDE_PX = 16
 """Pictures with a shorter side are too small for flow: nothing ever moves there."""
 
 _MEDIAN_TO_SIGMA = 1.0 / 0.6745
-_MIN_CHANGED_PX = 3  # of the 16 pixels of a cell, so that single noisy pixels open no gate
+_MIN_CHANGED_PX = 2  # of the 16 pixels of a cell, so that single noisy pixels open no gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +156,7 @@ class MotionAnalyser:
             flow[y0:y1, x0:x1, 0] = cv2.medianBlur(u, 5)
             flow[y0:y1, x0:x1, 1] = cv2.medianBlur(v, 5)
             inside[y0:y1, x0:x1] = 1
-        # 3x3: the change of a moving edge lies on both its sides
-        moving = cv2.dilate(mask, _KERNEL) & inside
+        moving = mask & inside
         flow *= moving[:, :, None] * np.float32(scale)
         if not np.isfinite(flow).all():  # DIS has been seen to diverge on flat crops
             np.nan_to_num(flow, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
