@@ -1,0 +1,1 @@
+"""From scores and camera states to numbered, durable events on ZeroMQ."""

@@ -1,0 +1,216 @@
+"""The judge: turns one camera's scores into few events, each with a beginning and an end.
+
+A *stretch* begins at a score that reaches the threshold and lasts while scores stay at or above
+`leave_ratio` of it. A stretch of `min_length_s` opens an event; stretches that begin within
+`merge_gap_s` of the event's last unusual frame belong to it; after its end the camera rests for
+`cooldown_s`. What is still unusual when the rest is over opens an event all the same, with its
+true start.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alerts.event import (
+    EndedBy,
+    EventDraft,
+    EventType,
+    Explanation,
+    Provenance,
+    Region,
+    event_id,
+)
+
+# Longer without an observation, and nobody can say that what was unusual went on.
+LONGEST_SILENCE_S = 3.0
+
+# Frame times are sums of periods like 0.2 s: lengths are compared with this much grace.
+_GRACE_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """When scores become an event. Seconds of the footage's own time; all >= 0.
+
+    `leave_ratio` in (0, 1]: an event goes on while scores stay above this share of the threshold.
+    `update_every_s`: an event that gets worse says so, but not more often than this.
+    """
+
+    min_length_s: float = 0.6
+    merge_gap_s: float = 3.0
+    cooldown_s: float = 10.0
+    leave_ratio: float = 0.7
+    update_every_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        durations = (self.min_length_s, self.merge_gap_s, self.cooldown_s, self.update_every_s)
+        if not all(math.isfinite(value) and value >= 0 for value in durations):
+            raise ValueError(f"durations must be finite and not negative: {self}")
+        if not 0 < self.leave_ratio <= 1:
+            raise ValueError(f"leave_ratio must be in (0, 1]: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the detector said about one frame.
+
+    `utc_s`: wall-clock time of the frame, seconds.
+    `score`: surprise, >= 0; `parts` the share of each part in it; `text` says it to people.
+    `region`: (x, y, width, height) as shares of the picture, None when nothing moves.
+    `expected_per_day`: how often normal footage reaches this score; None when not calibrated.
+    """
+
+    utc_s: float
+    score: float
+    region: tuple[float, float, float, float] | None
+    parts: Mapping[str, float]
+    text: str
+    expected_per_day: float | None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.utc_s) and math.isfinite(self.score)):
+            raise ValueError(f"time and score must be finite: {self.utc_s}, {self.score}")
+
+
+@dataclass(slots=True)
+class _Incident:
+    """What is unusual now: a candidate until it has been announced, then an event."""
+
+    start_s: float
+    last_s: float  # newest frame of its newest stretch
+    peak: Observation
+    unusual: bool = True  # in a stretch, not in the gap after one
+    announced_s: float | None = None  # when the last message about it was made
+    announced_score: float = 0.0
+
+
+class Judge:
+    """One camera's judge. A pure function of what it is given: it reads no clock.
+
+    Invariant: at most one event is open; it began after the one before had ended.
+    Not thread-safe; a step costs about a microsecond while nothing is unusual.
+    """
+
+    def __init__(
+        self,
+        camera: str,
+        threshold: float,
+        settings: JudgeSettings | None = None,
+        provenance: Provenance | None = None,
+    ) -> None:
+        """`threshold` > 0: the score that is unusual. Raises ValueError."""
+        if not (math.isfinite(threshold) and threshold > 0):
+            raise ValueError(f"the threshold of {camera} must be above 0, not {threshold}")
+        self.camera = camera
+        self.threshold = threshold
+        self.settings = settings or JudgeSettings()
+        self._provenance = provenance or Provenance()
+        self._leave = threshold * self.settings.leave_ratio
+        self._incident: _Incident | None = None
+        self._newest_s = -math.inf
+        self._rest_until_s = -math.inf
+
+    @property
+    def open_event(self) -> bool:
+        """Whether an event has been announced and not ended."""
+        return self._incident is not None and self._incident.announced_s is not None
+
+    def step(self, seen: Observation) -> list[EventDraft]:
+        """What is to be told after this frame, oldest first; usually nothing.
+
+        Times must rise. A time that goes back (the clock was set) or leaps by more than
+        `LONGEST_SILENCE_S` ends what is open at the last frame before it.
+        """
+        drafts: list[EventDraft] = []
+        if seen.utc_s < self._newest_s:
+            drafts += self._finish(self._newest_s, "camera_lost")
+            self._rest_until_s = min(self._rest_until_s, seen.utc_s + self.settings.cooldown_s)
+        elif seen.utc_s - self._newest_s > LONGEST_SILENCE_S:
+            drafts += self._finish(self._newest_s, "camera_lost")
+        self._newest_s = seen.utc_s
+        if self._incident is not None:
+            drafts += self._follow(self._incident, seen)
+        if self._incident is None and seen.score >= self.threshold:
+            self._incident = _Incident(seen.utc_s, seen.utc_s, seen)
+        if self._incident is not None:
+            drafts += self._announce(self._incident, seen)
+        return drafts
+
+    def close(self, utc_s: float, ended_by: EndedBy = "camera_lost") -> list[EventDraft]:
+        """End what is open at `utc_s`: the camera was lost, or the program stops."""
+        drafts = self._finish(utc_s, ended_by)
+        self._newest_s = -math.inf
+        return drafts
+
+    def _follow(self, incident: _Incident, seen: Observation) -> list[EventDraft]:
+        """Carry what is unusual on to this frame, or end it."""
+        gap_s = seen.utc_s - incident.last_s
+        if incident.unusual:
+            incident.unusual = seen.score >= self._leave
+        elif gap_s <= self.settings.merge_gap_s + _GRACE_S:
+            incident.unusual = seen.score >= self.threshold
+        if incident.unusual:
+            incident.last_s = seen.utc_s
+            if seen.score > incident.peak.score:
+                incident.peak = seen
+        elif incident.announced_s is None:
+            self._incident = None
+        elif gap_s >= self.settings.merge_gap_s - _GRACE_S:
+            return self._finish(seen.utc_s, "over")
+        return []
+
+    def _announce(self, incident: _Incident, seen: Observation) -> list[EventDraft]:
+        """`new` when it has lasted long enough, `update` when it got worse."""
+        now_s = seen.utc_s
+        if incident.announced_s is None:
+            long_enough = now_s - incident.start_s >= self.settings.min_length_s - _GRACE_S
+            if not long_enough or now_s < self._rest_until_s - _GRACE_S:
+                return []
+            kind: EventType = "new"
+        else:
+            if incident.peak.score <= incident.announced_score:
+                return []
+            if now_s - incident.announced_s < self.settings.update_every_s - _GRACE_S:
+                return []
+            kind = "update"
+        incident.announced_s = now_s
+        incident.announced_score = incident.peak.score
+        return [self._draft(incident, kind, now_s)]
+
+    def _finish(self, now_s: float, ended_by: EndedBy) -> list[EventDraft]:
+        """Forget what is unusual; tell its end if it had been announced."""
+        incident, self._incident = self._incident, None
+        if incident is None or incident.announced_s is None:
+            return []
+        end_s = incident.last_s
+        if incident.unusual:  # cut off in the middle: it lasted until now, for all we know
+            end_s = min(max(now_s, end_s), end_s + LONGEST_SILENCE_S)
+        self._rest_until_s = end_s + self.settings.cooldown_s
+        return [self._draft(incident, "end", max(now_s, end_s), end_s, ended_by)]
+
+    def _draft(
+        self,
+        incident: _Incident,
+        type_: EventType,
+        now_s: float,
+        end_s: float | None = None,
+        ended_by: EndedBy | None = None,
+    ) -> EventDraft:
+        peak, start_s = incident.peak, round(incident.start_s, 6)
+        return EventDraft(
+            type=type_,
+            id=event_id(self.camera, "anomaly", None, start_s),
+            camera=self.camera,
+            kind="anomaly",
+            severity="alert",
+            time=round(now_s, 6),
+            start_time=start_s,
+            end_time=None if end_s is None else round(end_s, 6),
+            score=peak.score,
+            threshold=self.threshold,
+            expected_per_day=peak.expected_per_day,
+            region=None if peak.region is None else Region.clipped(peak.region),
+            explanation=Explanation(text=peak.text, parts=dict(peak.parts)),
+            ended_by=ended_by,
+            **self._provenance.model_dump(),
+        )
