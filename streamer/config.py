@@ -8,6 +8,8 @@ All lengths of time are seconds here; a file may also write `90s`, `10m`, `1h`, 
 
 import re
 from collections.abc import Callable, Mapping
+from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeVar
 
@@ -33,7 +35,6 @@ CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s|m|h|d)?\s*", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def parse_duration(text: str) -> float:
@@ -82,7 +83,7 @@ def _source(value: object, info: ValidationInfo) -> Source:
 
 
 def _zmq_endpoint(text: str) -> str:
-    if not re.fullmatch(r"tcp://[^/\s]+:(\*|[0-9]{1,5})|ipc://\S+|inproc://\S+", text):
+    if not re.fullmatch(r"tcp://[^/\s]+:(\*|[0-9]{1,5})|ipc://\S+", text):
         raise ValueError("expected an address such as tcp://127.0.0.1:5556 or ipc:///run/x.sock")
     port = text.rpartition(":")[2]
     if text.startswith("tcp:") and port != "*" and int(port) > 65535:
@@ -99,7 +100,10 @@ class HostPort(NamedTuple):
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        return self.host in _LOOPBACK
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     def __str__(self) -> str:
         """`host:port`, with brackets around an IPv6 address."""
@@ -143,6 +147,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: object) -> object:
+        """A section that is named but empty means its defaults."""
+        return {} if value is None else value
 
 
 class DetectOptions(_Section):
@@ -228,6 +238,12 @@ class AlertsConfig(_Section):
     """The outbox forgets the oldest beyond this many."""
     max_age_days: Number = Field(default=90.0, gt=0)
 
+    @model_validator(mode="after")
+    def _two_addresses(self) -> "AlertsConfig":
+        if self.publish == self.catch_up and not self.publish.endswith(":*"):
+            raise ValueError("publish and catch_up need an address each")
+        return self
+
 
 class MetricsConfig(_Section):
     """The HTTP server for metrics, liveness and status."""
@@ -281,6 +297,11 @@ class Config(_Section):
     alerts: AlertsConfig = AlertsConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
+
+
+def fingerprint(camera: CameraConfig) -> str:
+    """SHA-256 of a resolved camera's settings, in hexadecimal; no password goes into it."""
+    return sha256(camera.model_dump_json().encode()).hexdigest()
 
 
 _S = TypeVar("_S", bound=_Section)
