@@ -271,7 +271,7 @@ class LogConfig(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-def _camera_names(cameras: Mapping[str, CameraConfig]) -> Mapping[str, CameraConfig]:
+def _some_cameras(cameras: Mapping[str, CameraConfig]) -> Mapping[str, CameraConfig]:
     if not cameras:
         raise ValueError("at least one camera is needed")
     return cameras
@@ -289,7 +289,11 @@ CameraName = Annotated[str, AfterValidator(_camera_name)]
 class Config(_Section):
     """A whole configuration, as read."""
 
-    cameras: Annotated[dict[CameraName, CameraConfig], AfterValidator(_camera_names)]
+    cameras: Annotated[
+        dict[CameraName, CameraConfig],
+        BeforeValidator(lambda value: {} if value is None else value),
+        AfterValidator(_some_cameras),
+    ]
     detect: DetectConfig = DetectConfig()
     capture: CaptureConfig = CaptureConfig()
     health: HealthConfig = HealthConfig()

@@ -95,13 +95,15 @@ def _line(name: str, problem: Problem) -> str:
 
 
 def _problem(error: ErrorDetails, document: Document) -> Problem:
-    loc = [str(part) for part in error["loc"] if part != "[key]"]
-    key = tuple(loc)
+    key: Key = tuple(str(part) for part in error["loc"] if part != "[key]")
     kind = error["type"]
     if kind == "extra_forbidden":
         message = _unknown(key)
     elif kind == "value_error":
         message = str(error["ctx"]["error"])
+        name, colon, rest = message.partition(": ")
+        if colon and name in _keys(key):  # a section's own check names the key that is wrong
+            key, message = (*key, name), rest
     elif kind == "literal_error":
         message = f"expected {error['ctx']['expected']}".replace("'", "")
     else:
@@ -125,7 +127,9 @@ def _keys(section: Key) -> list[str]:
     if section[:1] == ("cameras",):
         model, section = CameraConfig, section[2:]
     for part in section:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        annotation: Any = (
+            model.model_fields[part].annotation if part in model.model_fields else None
+        )
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation

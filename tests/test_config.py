@@ -1,0 +1,269 @@
+"""Configuration: what a file means, and what a person is told who got it wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import configs
+from sorawatch import ConfigError
+from streamer.config import Config, fingerprint, resolve
+from streamer.config_load import MAX_BYTES, load_config, parse_config
+
+ONE = "cameras: {gate: {source: rtsp://10.0.0.20/1}}\n"
+
+
+def problems(text: str, **env: str) -> list[str]:
+    """The lines of the error that `text` gives."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, name="cameras.yaml", env=env)
+    return str(caught.value).splitlines()
+
+
+def read(text: str, folder: Path | None = None, **env: str) -> Config:
+    return parse_config(text, name="cameras.yaml", folder=folder, env=env)
+
+
+def test_a_camera_overrides_the_defaults_key_by_key() -> None:
+    """What a camera says holds for it alone; what it does not say comes from the top level."""
+    cameras = resolve(
+        read("""
+            capture: {transport: udp, stall_after_s: 4}
+            judge: {cooldown_s: 30}
+            cameras:
+              gate: {source: 0, capture: {transport: tcp}, judge: {min_length_s: 1}}
+              yard: {source: 1}
+        """)
+    )
+    gate, yard = cameras["gate"], cameras["yard"]
+    assert (gate.capture.transport, gate.capture.stall_after_s) == ("tcp", 4)
+    assert (gate.judge.min_length_s, gate.judge.cooldown_s) == (1, 30)
+    assert (yard.capture.transport, yard.judge.min_length_s) == ("udp", 0.6)
+
+
+def test_reload_sees_only_real_differences() -> None:
+    """A camera that says a default out loud is the same camera; a changed default changes it."""
+    plain = resolve(read(ONE))
+    assert resolve(read(ONE + "judge:\ncapture: {transport: tcp}\n")) == plain
+    changed = resolve(read(ONE + "capture: {transport: udp}\n"))
+    assert changed["gate"] != plain["gate"]
+    assert fingerprint(changed["gate"]) != fingerprint(plain["gate"])
+    assert resolve(read(ONE + "metrics: {listen: null}\n")) == plain
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
+    """Moving a configuration with its files keeps it working, wherever it is started from."""
+    config = read("cameras: {gate: {source: a.mp4, normal: n/gate.normal}}", folder=tmp_path)
+    assert config.cameras["gate"].source.url == str(tmp_path / "a.mp4")
+    assert config.cameras["gate"].normal == tmp_path / "n/gate.normal"
+    assert config.alerts.outbox == tmp_path / "var/alerts.db"
+    learned = read("cameras: {gate: {source: /a.mp4}}", folder=tmp_path)
+    assert resolve(learned)["gate"].normal == tmp_path / "var/gate.normal"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30", 30), ("90s", 90), ("10m", 600), ("1h", 3600), ("1.5h", 5400), ("7d", 604800)],
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    """Lengths of time are written as people say them."""
+    config = read(f"cameras: {{gate: {{source: 0, learn_for: {text}}}}}")
+    assert config.cameras["gate"].learn_for_s == seconds
+
+
+def test_off_is_a_word() -> None:
+    """`encoder: off` means off: YAML's truth values do not get in the way."""
+    config = read("cameras: {off: {source: 0}}\ndetect: {encoder: off}\n")
+    assert config.detect.encoder == "off"
+    assert list(config.cameras) == ["off"]
+
+
+def test_every_mistake_is_told_with_its_line() -> None:
+    """All mistakes come at once, each with file, line and key, and what may have been meant."""
+    text = """
+cameras:
+  gate:
+    sorce: rtsp://10.0.0.20/1
+    detect: {fps: 300, device: cpu}
+    learn_for: 1 year
+  yard: {source: 0, alerts_per_day: many}
+capture: {transport: tpc}
+detect: {devise: auto}
+"""
+    assert problems(text) == [
+        "cameras.yaml:3: cameras.gate.source: this key is required",
+        "cameras.yaml:4: cameras.gate.sorce: unknown key (did you mean source?)",
+        "cameras.yaml:5: cameras.gate.detect.fps: must be less than or equal to 30",
+        "cameras.yaml:5: cameras.gate.detect.device: this is set for all cameras together: "
+        "move it to detect at the top level",
+        "cameras.yaml:6: cameras.gate.learn_for: expected a length of time, such as 30, "
+        '"90s", "10m" or "1h"',
+        "cameras.yaml:7: cameras.yard.alerts_per_day: expected a number",
+        "cameras.yaml:8: capture.transport: expected tcp or udp",
+        "cameras.yaml:9: detect.devise: unknown key (did you mean device?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "cameras.yaml:1: the file is empty"),
+        ("- a\n- b\n", "cameras.yaml:1: the file holds no keys"),
+        ("cameras:\n", "cameras.yaml:1: cameras: at least one camera"),
+        ("cameras: [\n", "cameras.yaml:2: not valid YAML"),
+        ("a: b: c\n", "cameras.yaml:1: not valid YAML"),
+        (ONE + "---\na: 1\n", "cameras.yaml:2: not valid YAML"),
+        ("a: \x01\n", "cameras.yaml:1: not valid YAML"),
+        ("cameras:\n  a: {source: 0}\n  a: {source: 1}\n", "3: cameras.a: this camera is config"),
+        ("log: {level: info, level: debug}\n" + ONE, "1: log.level: duplicate key"),
+        ("cameras: {a/b: {source: 0}}\n", "1: cameras.a/b: a camera's name is"),
+        ("cameras: {a: !!python/object/new:os.system {}}\n", "1: cameras.a: YAML tags"),
+        (ONE + "metrics: {listen: '0.0.0.0:9109'}\n", "2: metrics.listen: 0.0.0.0:9109 can be"),
+        (ONE + "alerts: {publish: 'udp://x'}\n", "2: alerts.publish: expected an address"),
+        ("cameras: {a: {source: ftp://h/x}}\n", "1: cameras.a.source: source ftp://h/x: ftp://"),
+        ("cameras: {a: {source: true}}\n", "1: cameras.a.source: expected a URL"),
+        ("cameras: {a: {source: 0, alerts_per_day: .nan}}\n", "expected a number"),
+    ],
+)
+def test_what_cannot_be_a_configuration_is_refused(text: str, said: str) -> None:
+    """Each kind of bad file gets one line that says where and what."""
+    assert said in problems(text)[0]
+
+
+def test_bombs_are_refused() -> None:
+    """Aliases that expand a thousandfold, and deep nesting, cost neither time nor memory."""
+    bomb = "a0: &a0 [x, x]\n" + "".join(
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)
+    )
+    assert "more than 20000 values" in problems(bomb)[0]
+    assert "nested too deeply" in problems("a: &a [*a]\n")[0]
+    assert "nested too deeply" in problems("[" * 5000)[0]
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """A missing file, a folder, bytes that are no text and a huge file each say so."""
+    binary, huge = tmp_path / "binary.yaml", tmp_path / "huge.yaml"
+    binary.write_bytes(b"cameras:\n  \xff\xfe")
+    huge.write_bytes(b"#" * (MAX_BYTES + 1))
+    for path, said in [
+        (tmp_path / "none.yaml", "none.yaml: cannot be read: No such file"),
+        (tmp_path, "this is a folder"),
+        (binary, "binary.yaml:2: not UTF-8"),
+        (huge, "larger than 256 KiB"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            load_config(path)
+
+
+def test_secrets_come_from_the_environment_and_are_never_shown() -> None:
+    """A password is filled in, fit for a URL whatever it holds, and masked wherever it prints."""
+    config = read(
+        "cameras: {gate: {source: 'rtsp://viewer:${PW}@h/1'}}\nmetrics: {token: '${TOKEN}'}",
+        PW="p@ss/w:rd",
+        TOKEN="long-enough-token",
+    )
+    source = config.cameras["gate"].source
+    assert source.credentials == ("viewer", "p@ss/w:rd")
+    shown = (
+        f"{config!r} {config} {config.model_dump()} {config.model_dump_json()} {resolve(config)}"
+    )
+    assert "w:rd" not in shown
+    assert "w%3Ard" not in shown
+    assert "long-enough-token" not in shown
+
+
+def test_a_missing_variable_is_named() -> None:
+    """A variable that is not set is named with its line; `$${` writes a plain `${`."""
+    text = "cameras:\n  gate:\n    source: 'rtsp://v:${GATE_PASSWORD}@h/1'\n"
+    assert problems(text) == [
+        "cameras.yaml:3: cameras.gate.source: the environment variable GATE_PASSWORD is not set"
+    ]
+    assert "expected ${NAME}" in problems("cameras: {a: {source: '${a b}'}}")[0]
+    assert read("cameras: {a: {source: '/$${x}'}}").cameras["a"].source.url == "/${x}"
+
+
+def test_wrong_values_from_the_environment_stay_secret() -> None:
+    """An error about a value never repeats the value."""
+    text = "cameras: {a: {source: 0, alerts_per_day: '${N}'}}\nmetrics: {token: '${N}'}"
+    assert not [line for line in problems(text, N="hunter2") if "hunter2" in line]
+
+
+def test_the_example_is_a_configuration() -> None:
+    """The commented example can be used as it stands, once its password is set."""
+    with configs.path("example.yaml") as path:
+        config = load_config(path, {"GATE_PASSWORD": "x"})
+    assert set(resolve(config)) == set(config.cameras)
+    assert json.loads(config.model_dump_json())
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+words = st.sampled_from(
+    [
+        "cameras",
+        "detect",
+        "capture",
+        "health",
+        "judge",
+        "alerts",
+        "metrics",
+        "log",
+        "gate",
+        "source",
+        "normal",
+        "fps",
+        "listen",
+        "token",
+        "learn_for",
+        "publish",
+        "outbox",
+        "encoder",
+        "transport",
+        "slots",
+        "format",
+        "level",
+    ]
+)
+trees = st.recursive(
+    scalars | words,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(words | st.text(max_size=8), inner, max_size=6)
+    ),
+    max_leaves=25,
+)
+
+
+def answers(text: str) -> None:
+    """`text` gives a Config or a ConfigError of printable lines that name the file."""
+    try:
+        config = parse_config(text, name="x.yaml", folder=Path("/x"), env={"A": "1", "B": "\0"})
+    except ConfigError as exc:
+        lines = str(exc).split("\n")
+        assert all(line.startswith("x.yaml:") and line.isprintable() for line in lines)
+    else:
+        assert resolve(config)
+
+
+@given(st.text(max_size=200) | st.text(alphabet="{}[]:,-&*!|>'\"%@`# \n\tab0$.~?", max_size=60))
+@settings(deadline=None)
+def test_any_text_is_answered(text: str) -> None:
+    """Whatever a file holds, the answer is a configuration or a ConfigError."""
+    answers(text)
+
+
+@given(trees)
+@settings(deadline=None)
+def test_any_tree_is_answered(tree: Any) -> None:
+    """Whatever YAML a file holds, the answer is a configuration or a ConfigError."""
+    answers(yaml.safe_dump(tree, allow_unicode=True))
+
+
+@given(st.dictionaries(words, st.dictionaries(words, trees, max_size=4), max_size=4))
+@settings(deadline=None)
+def test_any_sections_are_answered(sections: dict[str, Any]) -> None:
+    """So it is where the rest of the file is right."""
+    answers(yaml.safe_dump({"cameras": {"gate": {"source": "rtsp://h/${A}"}}} | sections))
