@@ -201,32 +201,11 @@ def test_the_example_is_a_configuration() -> None:
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-words = st.sampled_from(
-    [
-        "cameras",
-        "detect",
-        "capture",
-        "health",
-        "judge",
-        "alerts",
-        "metrics",
-        "log",
-        "gate",
-        "source",
-        "normal",
-        "fps",
-        "listen",
-        "token",
-        "learn_for",
-        "publish",
-        "outbox",
-        "encoder",
-        "transport",
-        "slots",
-        "format",
-        "level",
-    ]
-)
+KEYS = """
+cameras detect capture health judge alerts metrics log gate source normal fps listen token
+learn_for publish outbox encoder transport slots format level
+"""
+words = st.sampled_from(KEYS.split())
 trees = st.recursive(
     scalars | words,
     lambda inner: (
