@@ -83,10 +83,9 @@ def _source(value: object, info: ValidationInfo) -> Source:
 
 
 def _zmq_endpoint(text: str) -> str:
-    if not re.fullmatch(r"tcp://[^/\s]+:(\*|[0-9]{1,5})|ipc://\S+", text):
+    if not re.fullmatch(r"tcp://[^/\s]+:[0-9]{1,5}|ipc://\S+", text):
         raise ValueError("expected an address such as tcp://127.0.0.1:5556 or ipc:///run/x.sock")
-    port = text.rpartition(":")[2]
-    if text.startswith("tcp:") and port != "*" and int(port) > 65535:
+    if text.startswith("tcp:") and int(text.rpartition(":")[2]) > 65535:
         raise ValueError("a port is at most 65535")
     return text
 
@@ -230,17 +229,17 @@ class AlertsConfig(_Section):
     """Where alerts go."""
 
     publish: Endpoint = "tcp://127.0.0.1:5556"
-    catch_up: Endpoint | None = "tcp://127.0.0.1:5557"
+    catch_up: Endpoint = "tcp://127.0.0.1:5557"
     outbox: AnchoredPath = Path("var/alerts.db")
     snapshots: AnchoredPath | None = None
     """Folder for a picture per alert; None: no pictures."""
     max_events: Count = 100_000
     """The outbox forgets the oldest beyond this many."""
-    max_age_days: Number = Field(default=90.0, gt=0)
+    max_age_days: Number = Field(default=30.0, gt=0)
 
     @model_validator(mode="after")
     def _two_addresses(self) -> "AlertsConfig":
-        if self.publish == self.catch_up and not self.publish.endswith(":*"):
+        if self.publish == self.catch_up and not self.publish.endswith(":0"):
             raise ValueError("publish and catch_up need an address each")
         return self
 

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
@@ -16,11 +17,18 @@ URL = "rtsp://viewer:s3cret@10.0.0.20/1"
 def _logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    root.handlers.clear()  # pytest's own raise on messages that do not fit
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
+
+
+def set_up(form: Literal["text", "json"], level: str = "info") -> io.StringIO:
+    """Log to the stream that comes back."""
+    logging.getLogger().handlers.clear()  # pytest's own raise on messages that do not fit
+    stream = io.StringIO()
+    set_up_logging(form, level, stream=stream)
+    return stream
 
 
 def write_one_of_everything() -> None:
@@ -38,10 +46,11 @@ def write_one_of_everything() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_no_password_is_logged(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_password_is_logged(
+    form: Literal["text", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Not in messages, in arguments, nor in tracebacks and their causes."""
-    stream = io.StringIO()
-    set_up_logging(form, stream=stream)  # type: ignore[arg-type]
+    stream = set_up(form)
     write_one_of_everything()
     assert "s3cret" not in stream.getvalue()
     assert stream.getvalue().count("rtsp://viewer:***@10.0.0.20/1") >= 5
@@ -50,8 +59,7 @@ def test_no_password_is_logged(form: str, capsys: pytest.CaptureFixture[str]) ->
 
 def test_json_logs_are_one_object_a_line() -> None:
     """Every line parses, whatever was logged; `extra` fields and tracebacks are in it."""
-    stream = io.StringIO()
-    set_up_logging("json", stream=stream)
+    stream = set_up("json")
     write_one_of_everything()
     logging.getLogger("streamer.test").info("x", extra={"camera": "gate", "odd": {1, 2}})
     entries = [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -64,8 +72,7 @@ def test_json_logs_are_one_object_a_line() -> None:
 
 def test_text_logs_are_one_line_an_event() -> None:
     """A message cannot forge a second line of the log."""
-    stream = io.StringIO()
-    set_up_logging("text", "warning", stream=stream)
+    stream = set_up("text", "warning")
     logging.getLogger("streamer.test").warning("bad\n2026-01-01T00:00:00.000Z INFO x: forged")
     logging.getLogger("streamer.test").info("below the level")
     assert len(stream.getvalue().splitlines()) == 1
