@@ -1,0 +1,211 @@
+"""The Sora encoder in torch: a window of motion and luma to one vector and local tokens.
+
+    X (B, T, C, H, W)
+      stem, per frame         2-D convolutions to stride 16      (B, T, D, h, w)
+      means over 4 intervals  newest T, T/2, T/4, T/8 frames     (B, 4, D, h, w)
+      pyramid                 x 4 spatial scales, as tokens      (B, 4 * CELLS, D)
+      attention, n layers     softmax(Q K^T / sqrt(d)) V         (B, 4 * CELLS, D)
+      fusion                  concatenate, linear, dropout       window (B, W)
+      local                   cells ask the pyramid's tokens     tokens (B, E, h, w)
+
+Used for training and export alone; the running program needs neither this nor torch.
+"""
+
+# mypy: allow-subclassing-any
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from detectors.encoder.contract import CHANNELS
+from detectors.encoder.pyramid import CELLS, GRIDS, INTERVALS, SpaceTimePyramid, TimePool
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Sizes of the encoder. Defaults are those of the shipped weights."""
+
+    dim: int = 96
+    heads: int = 4
+    layers: int = 3
+    window_dim: int = 128
+    token_dim: int = 48
+    stem: tuple[int, int] = (32, 64)
+    dropout: float = 0.1
+
+
+class Stem(nn.Module):
+    """Three strided convolutions, each relu(norm(w * x + b)): (N, C, H, W) -> (N, D, h, w).
+
+    h = ceil(H / 16). Cheap because 2-D: the motion over time is in the channels already.
+    """
+
+    # What brings each channel to about unit size: luma less its mean, flow (1 = 8 px), difference.
+    gain: Tensor
+
+    def __init__(self, widths: tuple[int, int], dim: int) -> None:
+        """`widths`: channels after the first two convolutions; `dim`: D."""
+        super().__init__()
+        gain = torch.tensor([4.0, 4.0, 4.0, 2.0]).reshape(1, len(CHANNELS), 1, 1)
+        self.register_buffer("gain", gain, persistent=False)
+        first, second = widths
+        self.layers = nn.Sequential(
+            nn.Conv2d(len(CHANNELS), first, 5, stride=4, padding=2, bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(first, second, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(second),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(second, dim, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(dim),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reduce (N, C, H, W) to (N, D, ceil(H/16), ceil(W/16))."""
+        luma, motion = x[:, :1], x[:, 1:]
+        luma = luma - luma.mean((2, 3), keepdim=True)  # how light it is says nothing
+        y: Tensor = self.layers(torch.cat([luma, motion], 1) * self.gain)
+        return y
+
+
+class Attention(nn.Module):
+    """Multi-head attention: softmax over keys of Q K^T / sqrt(d), times V.
+
+    Q = a W_q, (K, V) = b W_kv, in `heads` parts of d = D / heads:
+    (B, N, D), (B, M, D) -> (B, N, D); a product of matrices over tokens, (N, d) x (d, M).
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        """`dim`: D, a multiple of `heads`."""
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Let every token of a (B, N, D) gather from those of b (B, M, D)."""
+        size = a.shape[-1] // self.heads
+        q = self.query(a).unflatten(-1, (self.heads, size)).transpose(1, 2)  # (B, H, N, d)
+        kv = self.key_value(b).unflatten(-1, (2 * self.heads, size)).transpose(1, 2)
+        k, v = kv.chunk(2, 1)  # (B, H, M, d) each
+        weights = torch.softmax(q @ k.transpose(-1, -2) * size**-0.5, -1)  # (B, H, N, M)
+        y: Tensor = self.out((weights @ v).transpose(1, 2).flatten(2))  # (B, N, D)
+        return y
+
+
+class Block(nn.Module):
+    """One layer: a + attention(norm(a), norm(b)), then a + mlp(norm(a)); b = a in the pyramid.
+
+    (B, N, D), (B, M, D) -> (B, N, D).
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        """`dropout`: of what is added, during training."""
+        super().__init__()
+        self.norm_a = nn.LayerNorm(dim)
+        self.norm_b = nn.LayerNorm(dim)
+        self.attention = Attention(dim, heads)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Update a (B, N, D) with what b (B, M, D) knows."""
+        a = a + self.dropout(self.attention(self.norm_a(a), self.norm_b(b)))
+        return a + self.dropout(self.mlp(a))
+
+
+class Fusion(nn.Module):
+    """One vector: dropout(W [mean of each scale and interval, concatenated]).
+
+    (B, 4 * CELLS, D) -> 16 means (B, 16 D) -> (B, window_dim).
+    """
+
+    def __init__(self, dim: int, window_dim: int, dropout: float) -> None:
+        """`dim`: D of the tokens; `window_dim`: length of the vector."""
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.linear = nn.Linear(INTERVALS * len(GRIDS) * dim, window_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Fuse the pyramid's tokens (B, 4 * CELLS, D) into (B, window_dim)."""
+        z = self.norm(z).unflatten(1, (INTERVALS, CELLS))
+        scales = z.split([g * g for g in GRIDS], 2)
+        means = torch.cat([s.mean(2) for s in scales], 2)  # (B, 4, 4 D)
+        y: Tensor = self.dropout(self.linear(means.flatten(1)))
+        return y
+
+
+class Local(nn.Module):
+    """Local tokens of the newest frame that know the rest of the window.
+
+    c = W [maps of the 4 intervals at this cell] + W_p place, then one block in which each cell attends to
+    the pyramid's tokens z, so that small things keep their place and gain the context.
+    (B, 4, D, h, w), (B, M, D) -> (B, E, h, w).
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        """Sizes as in `config`."""
+        super().__init__()
+        self.join = nn.Linear(INTERVALS * config.dim, config.dim)
+        self.place = nn.Linear(8, config.dim)
+        self.block = Block(config.dim, config.heads, config.dropout)
+        self.norm = nn.LayerNorm(config.dim)
+        self.out = nn.Linear(config.dim, config.token_dim)
+
+    def forward(self, maps: Tensor, z: Tensor) -> Tensor:
+        """Tokens (B, E, h, w) from the intervals' maps (B, 4, D, h, w) and the pyramid z."""
+        b, k, d, h, w = maps.shape
+        cells = maps.reshape(b, k * d, h * w).transpose(1, 2)  # (B, h*w, 4 D)
+        a = self.join(cells) + self.place(places(h, w, maps))
+        a = self.norm(self.block(a, z))
+        tokens: Tensor = self.out(a)  # (B, h*w, E)
+        return tokens.transpose(1, 2).reshape(b, -1, h, w)
+
+
+def places(h: int, w: int, like: Tensor) -> Tensor:
+    """Where each cell's middle lies, as sines and cosines: (h * w, 8)."""
+    y = (torch.arange(h, dtype=like.dtype, device=like.device) + 0.5) / h
+    x = (torch.arange(w, dtype=like.dtype, device=like.device) + 0.5) / w
+    y, x = (y[:, None] + 0 * x).flatten(), (x + 0 * y[:, None]).flatten()
+    waves = [f(n * torch.pi * v) for v in (y, x) for n in (1, 2) for f in (torch.sin, torch.cos)]
+    return torch.stack(waves, 1)
+
+
+class SoraEncoder(nn.Module):
+    """Window to vector, local tokens and anomaly map; see the module for the way through.
+
+    X (B, T, C, H, W) float32 -> window (B, window_dim), tokens (B, token_dim, h, w),
+    anomaly (B, h, w) logits. Any B, T >= 1 and any H, W >= 16.
+    """
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        """Weights at random; sizes as in `config`."""
+        super().__init__()
+        self.config = config = config or EncoderConfig()
+        self.stem = Stem(config.stem, config.dim)
+        self.time = TimePool()
+        self.pyramid = SpaceTimePyramid(config.dim)
+        self.blocks = nn.ModuleList(
+            Block(config.dim, config.heads, config.dropout) for _ in range(config.layers)
+        )
+        self.fusion = Fusion(config.dim, config.window_dim, config.dropout)
+        self.local = Local(config)
+        self.anomaly = nn.Conv2d(config.token_dim, 1, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode a batch of windows; see the class."""
+        b, t, c, height, width = x.shape
+        y = self.stem(x.reshape(b * t, c, height, width))  # (B*T, D, h, w)
+        d, h, w = y.shape[1], y.shape[2], y.shape[3]
+        maps = self.time(y.reshape(b, t, d * h * w)).reshape(b, INTERVALS, d, h, w)
+        z = self.pyramid(maps)  # (B, 4*CELLS, D)
+        for block in self.blocks:
+            z = block(z, z)
+        tokens = self.local(maps, z)  # (B, E, h, w)
+        return self.fusion(z), tokens, self.anomaly(tokens)[:, 0]
