@@ -217,6 +217,8 @@ class CutLink:
     ) -> None:
         self._tell("end")
         self._thread.join()
+        self._wake_r.close()
+        self._wake_w.close()
 
     def cut(self) -> None:
         """Let nothing pass from here on."""
@@ -269,8 +271,7 @@ class CutLink:
         finally:
             for end in tuple(self._ends):
                 self._close(end)
-            for sock in (self._listener, self._wake_r, self._wake_w):
-                sock.close()
+            self._listener.close()
             self._selector.close()
 
     def _obey(self, command: str) -> bool:
