@@ -1,7 +1,7 @@
 """The states a camera can be in, and the change from one to the next."""
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Literal, get_args
 
 Reason = Literal["auth", "not_found", "refused", "timeout", "codec", "ended", "error"]
@@ -37,18 +37,6 @@ class CameraState(StrEnum):
 
 
 _CODES = {state: number for number, state in enumerate(CameraState)}
-
-
-class Phase(IntEnum):
-    """Which call the capture thread is inside of; in the ring's counters, for whoever watches it.
-
-    A process that dies in `OPENING` or `FIRST_READ` was most likely killed by that source.
-    """
-
-    IDLE = 0
-    OPENING = 1
-    FIRST_READ = 2
-    READING = 3
 
 
 @dataclass(frozen=True, slots=True)
