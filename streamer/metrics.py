@@ -1,0 +1,121 @@
+"""Prometheus metrics. What is counted elsewhere is read when somebody asks, not kept twice."""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streamer.status import CameraStatus, ProgramStatus
+
+STATES = ("connecting", "online", "stalled", "offline")
+_INFERENCE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LATENCY_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """All metrics of one program, in a registry of their own.
+
+    `observe` on the histograms may be called from any thread, a few microseconds each.
+    """
+
+    def __init__(self, snapshot: Callable[[], ProgramStatus]) -> None:
+        """`snapshot` gives the status; called once a scrape, on the thread of the HTTP server."""
+        self.registry = CollectorRegistry()
+        self.inference_s = Histogram(
+            "sorawatch_inference_seconds",
+            "Time of one run of the encoder, all its cameras together",
+            buckets=_INFERENCE_S,
+            registry=self.registry,
+        )
+        self.alert_latency_s = Histogram(
+            "sorawatch_alert_latency_seconds",
+            "From receiving the frame that made an alert to publishing the alert",
+            buckets=_LATENCY_S,
+            registry=self.registry,
+        )
+        self.registry.register(_StatusCollector(snapshot))
+        ProcessCollector(registry=self.registry)
+
+    def render(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)
+
+
+class _StatusCollector(Collector):
+    """The status, as metrics."""
+
+    def __init__(self, snapshot: Callable[[], ProgramStatus]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: keeps the registry from asking for a snapshot before there is one."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._snapshot()
+        yield _gauge("sorawatch_ready", "1 when the program is ready", float(status.ready))
+        yield _gauge("sorawatch_uptime_seconds", "Since the program's start", status.uptime_s)
+        yield _count(
+            "sorawatch_alerts_lost", "Alerts that found the queue full", status.alerts_lost
+        )
+        provider = GaugeMetricFamily(
+            "sorawatch_provider_info", "Active execution provider", labels=["provider"]
+        )
+        provider.add_metric([status.provider or "none"], 1)
+        yield provider
+        queues = GaugeMetricFamily("sorawatch_queue_depth", "What waits", labels=["queue"])
+        for queue, depth in sorted(status.queues.items()):
+            queues.add_metric([queue], depth)
+        yield queues
+        yield from _camera_metrics(status)
+
+
+def _camera_metrics(status: ProgramStatus) -> Iterator[Metric]:
+    def family(
+        kind: type[CounterMetricFamily] | type[GaugeMetricFamily],
+        name: str,
+        text: str,
+        value: Callable[[CameraStatus], float | None],
+    ) -> Metric:
+        metric = kind(f"sorawatch_{name}", text, labels=["camera"])
+        for camera in status.cameras:
+            number = value(camera)
+            if number is not None:
+                metric.add_metric([camera.name], number)
+        return metric
+
+    counter, gauge = CounterMetricFamily, GaugeMetricFamily
+    yield family(counter, "frames", "Frames received", lambda c: c.frames)
+    yield family(
+        counter, "frames_analysed", "Frames given to analysis", lambda c: c.frames_analysed
+    )
+    yield family(counter, "reconnects", "Times the source was reopened", lambda c: c.reconnects)
+    yield family(counter, "stalls", "Times a read hung", lambda c: c.stalls)
+    yield family(counter, "alerts", "Anomaly events opened", lambda c: c.alerts)
+    yield family(gauge, "frame_age_seconds", "Age of the newest frame", lambda c: c.frame_age_s)
+    yield family(gauge, "frames_per_second", "Frames received a second", lambda c: c.frames_per_s)
+    yield family(gauge, "score", "Score of the newest frame", lambda c: c.score)
+    yield family(gauge, "threshold", "Score that opens an alert", lambda c: c.threshold)
+    yield family(gauge, "learned_ratio", "Share of learning that is done", lambda c: c.learned)
+    dropped = CounterMetricFamily(
+        "sorawatch_frames_dropped", "Frames not scored, by reason", labels=["camera", "reason"]
+    )
+    states = GaugeMetricFamily(
+        "sorawatch_camera_state", "1 for the state the camera is in", labels=["camera", "state"]
+    )
+    for camera in status.cameras:
+        for reason, frames in sorted(camera.dropped.items()):
+            dropped.add_metric([camera.name, reason], frames)
+        for state in STATES:
+            states.add_metric([camera.name, state], float(camera.state == state))
+    yield dropped
+    yield states
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _count(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=value)

@@ -1,0 +1,149 @@
+"""What the program and its cameras are doing now: one value, for people, metrics and programs."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sorawatch import SorawatchError
+
+HEARTBEAT_LIMIT_S = 30.0
+"""The program counts as hung when its analysis has not come round for this long."""
+
+
+class _Value(BaseModel):
+    # Unknown keys are left out, not refused: `sorawatch status` may be older than what it asks.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CameraStatus(_Value):
+    """One camera. Counts are since the program's start and never go down."""
+
+    name: str
+    source: str
+    """Password masked."""
+    state: str
+    """connecting, online, stalled or offline."""
+    reason: str | None = None
+    """Why it is not online: auth, not_found, refused, timeout, codec, ended or error."""
+    detail: str = ""
+    since_s: float = 0.0
+    """How long it has been in this state, seconds."""
+    frames: int = 0
+    frames_analysed: int = 0
+    frames_per_s: float = 0.0
+    """Frames received a second, over the last few seconds."""
+    frame_age_s: float | None = None
+    """Since the newest frame was received; None before the first."""
+    dropped: Mapping[str, int] = {}
+    """Frames not scored, by reason: overrun (analysis fell behind), black, frozen, torn, smeared;
+    of those cut from the live picture to `detect.fps` none is counted."""
+    reconnects: int = 0
+    stalls: int = 0
+    width: int = 0
+    height: int = 0
+    health: tuple[str, ...] = ()
+    """What is wrong with its picture now: frozen, dark, tampered."""
+    learned: float | None = None
+    """Share of `learn_for` that has been learned; None once the camera is watched."""
+    score: float | None = None
+    """Score of the newest frame; None while nothing is scored."""
+    threshold: float | None = None
+    alerts: int = 0
+    """Anomaly events opened."""
+    alerting: bool = False
+    """Whether one is open now."""
+
+
+class ProgramStatus(_Value):
+    """The whole program. What stands in `problems` keeps it from being ready."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    provider: str | None = None
+    """ONNX Runtime's active execution provider; None when the encoder is off."""
+    cameras: tuple[CameraStatus, ...] = ()
+    queues: Mapping[str, int] = {}
+    """How much waits, by queue: `alerts`, and what else there is."""
+    alerts_lost: int = 0
+    heartbeat_age_s: float = 0.0
+    """Since the analysis last came round, seconds, whether or not there was a frame."""
+    problems: tuple[str, ...] = ()
+    """One line each: the outbox's disk is full, a camera has not been opened yet, ..."""
+    publish: str = ""
+    catch_up: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether the program still turns; if not, only a restart helps."""
+        return self.heartbeat_age_s <= HEARTBEAT_LIMIT_S
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything works that is the program's own business; cameras may be offline."""
+        return self.live and not self.problems
+
+
+def read_status(text: str | bytes) -> ProgramStatus:
+    """Status from the JSON that `/status` gives. Raises SorawatchError for anything else."""
+    try:
+        return ProgramStatus.model_validate_json(text)
+    except ValidationError as exc:
+        raise SorawatchError("what answered is not Sorawatch, or another version of it") from exc
+
+
+def render_status(status: ProgramStatus) -> str:
+    """The status as a table for people: a line about the program, then one for each camera."""
+    ready = "ready" if status.ready else "NOT READY: " + "; ".join(status.problems or ("hung",))
+    head = (
+        f"sorawatch {status.version}, pid {status.pid}, up {duration(status.uptime_s)}, "
+        f"{status.provider or 'no encoder'}, {ready}"
+    )
+    rows: list[tuple[str, ...]] = [
+        ("camera", "state", "frames/s", "age", "dropped", "score", "alerts", "")
+    ]
+    rows += [_row(camera) for camera in status.cameras]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 2 <= i <= 6 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([head, "", *lines])
+
+
+def _row(camera: CameraStatus) -> tuple[str, ...]:
+    state = camera.state if camera.reason is None else f"{camera.state} ({camera.reason})"
+    if camera.score is None:
+        score = "-"
+    elif camera.threshold is None:
+        score = f"{camera.score:.2f}"
+    else:
+        score = f"{camera.score:.2f}/{camera.threshold:.2f}"
+    notes = list(camera.health)
+    if camera.learned is not None:
+        notes.append(f"learning {camera.learned:.0%}")
+    if camera.alerting:
+        notes.append("ALERT")
+    if camera.detail:
+        notes.append(camera.detail)
+    return (
+        camera.name,
+        f"{state} {duration(camera.since_s)}",
+        f"{camera.frames_per_s:.1f}",
+        "-" if camera.frame_age_s is None else f"{camera.frame_age_s:.1f}s",
+        str(sum(camera.dropped.values())),
+        score,
+        str(camera.alerts),
+        ", ".join(notes),
+    )
+
+
+def duration(seconds: float) -> str:
+    """`42s`, `5m`, `3h`, `12d`: a length of time at a glance."""
+    for unit, length_s in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds // length_s:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
