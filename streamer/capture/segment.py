@@ -165,17 +165,25 @@ def _memory_available() -> int:
 
 
 def _memory_left_to_group() -> int:
-    """What a container's limit leaves (caches count as used: it errs low), or 1 << 62."""
-    for limit, used in _GROUP_FILES:
+    """What a container's memory limit leaves, or as good as no limit."""
+    for folder, limit, used, cache in _GROUPS:
         try:
-            return max(0, int(limit.read_text()) - int(used.read_text()))
-        except (OSError, ValueError):  # no such version of control groups, or "max"
+            left = int((folder / limit).read_text()) - int((folder / used).read_text())
+            lines = (folder / "memory.stat").read_text().splitlines()
+        except (OSError, ValueError):  # another version of control groups, or "max"
             continue
+        # Cached files count as used, and give way.
+        cached = sum(int(line.split()[1]) for line in lines if line.startswith(cache))
+        return max(0, left + cached)
     return 1 << 62
 
 
-_GROUP: Final = Path("/sys/fs/cgroup")
-_GROUP_FILES: Final = (
-    (_GROUP / "memory.max", _GROUP / "memory.current"),
-    (_GROUP / "memory/memory.limit_in_bytes", _GROUP / "memory/memory.usage_in_bytes"),
+_GROUPS: Final = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", ("active_file ", "inactive_file ")),
+    (
+        Path("/sys/fs/cgroup/memory"),
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_active_file ", "total_inactive_file "),
+    ),
 )
