@@ -43,6 +43,7 @@ class JudgeSettings:
     update_every_s: float = 2.0
 
     def __post_init__(self) -> None:
+        """Raise ValueError for what cannot be meant."""
         durations = (self.min_length_s, self.merge_gap_s, self.cooldown_s, self.update_every_s)
         if not all(math.isfinite(value) and value >= 0 for value in durations):
             raise ValueError(f"durations must be finite and not negative: {self}")
@@ -68,6 +69,7 @@ class Observation:
     expected_per_day: float | None
 
     def __post_init__(self) -> None:
+        """Raise ValueError where time or score is not finite."""
         if not (math.isfinite(self.utc_s) and math.isfinite(self.score)):
             raise ValueError(f"time and score must be finite: {self.utc_s}, {self.score}")
 
@@ -137,9 +139,12 @@ class Judge:
         return drafts
 
     def close(self, utc_s: float, ended_by: EndedBy = "camera_lost") -> list[EventDraft]:
-        """End what is open at `utc_s`: the camera was lost, or the program stops."""
+        """End what is open at `utc_s`: the camera was lost, or the program stops.
+
+        The judge may go on afterwards, with later observations.
+        """
         drafts = self._finish(utc_s, ended_by)
-        self._newest_s = -math.inf
+        self._newest_s = max(self._newest_s, utc_s)
         return drafts
 
     def _follow(self, incident: _Incident, seen: Observation) -> list[EventDraft]:

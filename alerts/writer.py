@@ -1,25 +1,36 @@
 """The alert writer: one thread that alone owns the outbox and the sockets."""
 
+import logging
+import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import zmq
+
+from alerts import wire
+from alerts.address import bind, check_address
+from alerts.curve import CurveSettings, Gatekeeper
 from alerts.event import Event, EventDraft
+from alerts.journal import Journal
+from alerts.outbox import Outbox
+from sorawatch import OutboxError
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class CurveSettings:
-    """Who may listen, and who we are.
-
-    `secret_key_file`: our key pair, as `zmq.auth.create_certificates` writes it.
-    `allowed_keys_file`: one public key (Z85, 40 characters) a line; `#` starts a comment.
-    """
-
-    secret_key_file: Path
-    allowed_keys_file: Path
+SEND_HIGH_WATER = 10_000  # messages that one slow subscriber may lag; then it loses, we never wait
+LINGER_MS = 500  # what is on its way at close gets this long
+HEARTBEAT_MS = 5_000
+HEARTBEAT_TIMEOUT_MS = 15_000
+ANNOUNCE_EVERY_S = 5.0
+_BATCH = 500  # drafts that share one sync of the disk
+_TICK_MS = 1000  # timers are looked at this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,10 @@ class WriterSettings:
 class AlertWriter:
     """Numbers, stores and publishes events. A context manager: entering binds and starts."""
 
+    publish_address: str
+    catch_up_address: str
+    stream: str
+
     def __init__(
         self,
         settings: WriterSettings,
@@ -46,34 +61,70 @@ class AlertWriter:
         utc_clock: Callable[[], float] = time.time,
         queue_capacity: int = 10_000,
     ) -> None:
-        """`on_published(event, latency_s)`: latency from `submit` to the socket; writer's thread.
+        """`on_published(event, latency_s)`: latency from `submit` to the socket.
 
         `on_degraded(True, reason)`: the disk refuses events, they are kept in memory meanwhile;
-        `on_degraded(False, "")`: it takes them again.
+        `on_degraded(False, "")`: it takes them again. Both are called by the writer's thread.
+        Raises ConfigError for an address that may not be used.
         """
-        raise NotImplementedError
-
-    publish_address: str
-    catch_up_address: str
-    stream: str
+        for address, key in (
+            (settings.publish, "alerts.publish"),
+            (settings.catch_up, "alerts.catch_up"),
+        ):
+            check_address(address, key, curve=settings.curve is not None)
+        self._settings = settings
+        self._on_published = on_published
+        self._on_degraded = on_degraded
+        self._utc_clock = utc_clock
+        self._capacity = queue_capacity
+        self._lock = threading.Lock()  # guards _queue, _open, _lost and sending on _bell
+        self._queue: deque[tuple[EventDraft, float]] = deque()
+        self._open = False
+        self._lost = 0
+        self._bell, self._wake = socket.socketpair()
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="alert-writer")
 
     @property
     def lost(self) -> int:
-        """Drafts that found the queue full, or came after close."""
-        raise NotImplementedError
+        """Drafts that found the queue full, or nobody to take them."""
+        return self._lost
 
     @property
     def queued(self) -> int:
         """Drafts that wait for the thread."""
-        raise NotImplementedError
+        return len(self._queue)
+
+    @property
+    def alive(self) -> bool:
+        """Whether drafts are being taken."""
+        return self._open
 
     def submit(self, draft: EventDraft) -> bool:
         """Hand over a draft from any thread. Never blocks; False if it was lost."""
-        raise NotImplementedError
+        with self._lock:
+            if self._open and len(self._queue) < self._capacity:
+                self._queue.append((draft, time.monotonic()))
+                with suppress(BlockingIOError):  # rung so often that it cannot be missed
+                    self._bell.send(b"\0")
+                return True
+            self._lost += 1
+            lost = self._lost
+        if lost & (lost - 1) == 0:  # the 1st, 2nd, 4th, ...: a flood does not flood the log
+            log.error("%s: an event was lost, %d so far: the writer is behind", draft.camera, lost)
+        return False
 
     def __enter__(self) -> Self:
         """Raise ConfigError, ResourceError (address in use) or OutboxError."""
-        raise NotImplementedError
+        for end in (self._bell, self._wake):
+            end.setblocking(False)
+        self._thread.start()
+        self._ready.wait()
+        if self._error is not None:
+            self._join()
+            raise self._error
+        return self
 
     def __exit__(
         self,
@@ -82,4 +133,182 @@ class AlertWriter:
         _traceback: TracebackType | None,
     ) -> None:
         """Publish what is queued, say `available: false`, stop within a second."""
-        raise NotImplementedError
+        with self._lock:
+            if self._open:
+                self._open = False
+                self._bell.close()  # end of file wakes the thread
+        self._join()
+        if self._error is not None:
+            raise self._error
+
+    def _join(self) -> None:
+        self._thread.join()
+        self._bell.close()
+        self._wake.close()
+
+    def _run(self) -> None:
+        """The thread: open everything, serve, close everything."""
+        try:
+            with ExitStack() as stack:
+                desk = _Desk(self._settings, self._on_degraded, self._utc_clock, stack)
+                self.publish_address = desk.publish_address
+                self.catch_up_address = desk.catch_up_address
+                self.stream = desk.stream
+                self._open = True
+                self._ready.set()
+                self._serve(desk)
+        except BaseException as exc:
+            self._error = exc
+            if self._ready.is_set():
+                log.exception("alerts can no longer be published")
+        finally:
+            with self._lock:
+                self._open = False
+            self._ready.set()
+
+    def _serve(self, desk: "_Desk") -> None:
+        desk.announce(available=True)
+        desk.poller.register(self._wake, zmq.POLLIN)
+        while True:
+            desk.wait()
+            self._hush()
+            with self._lock:
+                closing = not self._open
+                count = min(len(self._queue), _BATCH)
+                batch = [self._queue.popleft() for _ in range(count)]
+            if batch:
+                self._publish(desk, batch)
+            elif closing:
+                break
+            desk.attend()
+        desk.announce(available=False)
+
+    def _publish(self, desk: "_Desk", batch: list[tuple[EventDraft, float]]) -> None:
+        events = desk.publish([draft for draft, _ in batch])
+        now_s = time.monotonic()
+        for event, (_, submitted_s) in zip(events, batch, strict=True):
+            try:
+                self._on_published(event, now_s - submitted_s)
+            except Exception:
+                log.exception("on_published failed; the event itself went out")
+
+    def _hush(self) -> None:
+        """Swallow the bell's rings."""
+        with suppress(BlockingIOError):
+            while self._wake.recv(4096):
+                pass
+
+
+class _Desk:
+    """What the writer's thread owns: journal, sockets, timers. `stack` closes them."""
+
+    def __init__(
+        self,
+        settings: WriterSettings,
+        on_degraded: Callable[[bool, str], None],
+        utc_clock: Callable[[], float],
+        stack: ExitStack,
+    ) -> None:
+        self._utc_clock = utc_clock
+        outbox = Outbox(
+            settings.outbox,
+            utc_clock(),
+            max_events=settings.max_events,
+            max_age_s=settings.max_age_days * 86_400,
+        )
+        self._journal = Journal(outbox, on_degraded=on_degraded)
+        stack.callback(lambda: self._journal.close(utc_clock()))
+        self.stream = outbox.stream
+        context = zmq.Context[zmq.Socket[bytes]]()
+        stack.callback(context.term)
+        self.poller = zmq.Poller()
+        self._gatekeeper: Gatekeeper | None = None
+        if settings.curve is not None:
+            self._gatekeeper = Gatekeeper(context, settings.curve)
+            stack.callback(self._gatekeeper.sock.close)
+            self.poller.register(self._gatekeeper.sock, zmq.POLLIN)
+        self._pub = self._socket(context, zmq.XPUB, stack)
+        self._pub.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER)
+        self._pub.setsockopt(zmq.XPUB_VERBOSE, 1)  # every newcomer is told how far we are
+        self._router = self._socket(context, zmq.ROUTER, stack)
+        self._router.setsockopt(zmq.SNDHWM, 100)
+        self._router.setsockopt(zmq.RCVHWM, 100)
+        self.publish_address = bind(self._pub, settings.publish, "alerts.publish")
+        self.catch_up_address = bind(self._router, settings.catch_up, "alerts.catch_up")
+        self._announce_at_s = 0.0
+
+    def _socket(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", kind: int, stack: ExitStack
+    ) -> "zmq.Socket[bytes]":
+        sock = context.socket(kind)
+        stack.callback(sock.close, LINGER_MS)
+        sock.setsockopt(zmq.MAXMSGSIZE, wire.MAX_REQUEST_BYTES)
+        sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        if self._gatekeeper is not None:
+            self._gatekeeper.guard(sock)
+        self.poller.register(sock, zmq.POLLIN)
+        return sock
+
+    def wait(self) -> None:
+        """Until something comes in, or a timer may be due."""
+        self.poller.poll(_TICK_MS)
+
+    def publish(self, drafts: list[EventDraft]) -> list[Event]:
+        """Number, store, send; in this order."""
+        events = self._journal.append(drafts, self._utc_clock(), time.monotonic())
+        for event in events:
+            self._pub.send_multipart([wire.topic_of(event), wire.encode(event)])
+        return events
+
+    def attend(self) -> None:
+        """Whatever is not publishing: newcomers, questions, timers. A little of each at a time."""
+        if self._gatekeeper is not None and self._gatekeeper.sock.poll(0):
+            self._gatekeeper.answer()
+        if self._newcomers() or time.monotonic() >= self._announce_at_s:
+            self.announce(available=True)
+        if self._router.poll(0):
+            self._answer()
+        self._journal.tend(self._utc_clock(), time.monotonic())
+
+    def announce(self, *, available: bool) -> None:
+        """Say whether alerts come, and the newest number."""
+        self._announce_at_s = time.monotonic() + ANNOUNCE_EVERY_S
+        word = wire.Available(
+            available=available,
+            stream=self.stream,
+            seq=self._journal.last,
+            time=self._utc_clock(),
+        )
+        self._pub.send_multipart([wire.AVAILABLE, word.encode()])
+
+    def _newcomers(self) -> bool:
+        """Whether somebody has subscribed to `available`; what else subscribers say is ignored."""
+        found = False
+        for _ in range(1000):
+            if not self._pub.poll(0):
+                break
+            said = self._pub.recv_multipart()
+            found |= said[0][:1] == b"\1" and wire.AVAILABLE.startswith(said[0][1:])
+        return found
+
+    def _answer(self) -> None:
+        """Answer one catch-up request, or say why not."""
+        sender, *parts = self._router.recv_multipart()
+        envelope = parts[:1] if len(parts) == 2 and parts[0] == b"" else []  # a REQ puts one
+        body = parts[len(envelope)] if len(parts) == len(envelope) + 1 else b""
+        try:
+            asked = wire.CatchUpRequest.parse(body)
+            stored = self._journal.after(asked.after, asked.cameras, asked.limit)
+            reply = wire.encode_page(
+                self.stream,
+                asked.after,
+                stored.through,
+                self._journal.last,
+                self._journal.forgotten,
+                stored.bodies,
+            )
+        except (wire.WireError, OutboxError) as exc:
+            log.info("a catch-up request was refused: %s", exc)
+            reply = wire.encode_refusal(str(exc))
+        self._router.send_multipart([sender, *envelope, reply], flags=zmq.NOBLOCK)

@@ -1,0 +1,109 @@
+"""CURVE: who may listen beyond this machine. Keys in, encryption and a guest list out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import zmq
+import zmq.auth
+from zmq.utils import z85
+
+from sorawatch import ConfigError
+
+_ZAP_ADDRESS = "inproc://zeromq.zap.01"
+
+
+@dataclass(frozen=True, slots=True)
+class CurveSettings:
+    """Who we are, and who may listen.
+
+    `secret_key_file`: our key pair, as `zmq.auth.create_certificates` writes it.
+    `allowed_keys_file`: one public key (Z85, 40 characters) a line, then anything; `#` begins a
+    comment.
+    """
+
+    secret_key_file: Path
+    allowed_keys_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CurveClient:
+    """A subscriber's key pair file, and the public key (Z85) of the program it listens to."""
+
+    secret_key_file: Path
+    server_key: str
+
+    def apply(self, sock: "zmq.Socket[bytes]") -> None:
+        """Make `sock` prove who it is, and encrypt. Before connecting. Raises ConfigError."""
+        public, secret = _key_pair(self.secret_key_file)
+        sock.curve_publickey = public
+        sock.curve_secretkey = secret
+        sock.curve_serverkey = _public_key(self.server_key, "the server's key")
+
+
+class Gatekeeper:
+    """Answers libzmq's question, for each connection, whether a key is on the list (ZAP).
+
+    Its socket belongs to the thread that made it, which calls `answer` when `sock` is readable.
+    """
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", settings: CurveSettings) -> None:
+        """Read the keys; start before the first bind. Raises ConfigError."""
+        self._public, self._secret = _key_pair(settings.secret_key_file)
+        self._allowed = _allowed_keys(settings.allowed_keys_file)
+        self.sock = context.socket(zmq.REP)
+        self.sock.linger = 0
+        self.sock.bind(_ZAP_ADDRESS)
+
+    def guard(self, sock: "zmq.Socket[bytes]") -> None:
+        """Let only allowed keys in at `sock`. Before binding."""
+        sock.curve_server = True
+        sock.curve_publickey = self._public
+        sock.curve_secretkey = self._secret
+        sock.zap_domain = b"sorawatch"
+
+    def answer(self) -> None:
+        """Answer one question. Never raises for what is in it."""
+        version, request, _domain, _address, _identity, mechanism, *proof = (
+            *self.sock.recv_multipart(),
+            *[b""] * 6,
+        )[:7]
+        known = mechanism == b"CURVE" and proof[0] in self._allowed
+        verdict = [b"200", b"OK"] if known else [b"400", b"not on the list"]
+        self.sock.send_multipart([version, request, *verdict, b"", b""])
+
+
+def _key_pair(path: Path) -> tuple[bytes, bytes]:
+    try:
+        public, secret = zmq.auth.load_certificate(path)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"the key file {path} cannot be read: {exc}") from exc
+    if secret is None:
+        raise ConfigError(f"the key file {path} holds no secret key: give the .key_secret file")
+    return public, secret
+
+
+def _allowed_keys(path: Path) -> frozenset[bytes]:
+    """The 32-byte keys in `path`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as exc:
+        raise ConfigError(f"the list of keys {path} cannot be read: {exc}") from exc
+    # Only a "#" at the start or after a space is a comment: it is a letter of Z85 too.
+    words = ((number, line.split()) for number, line in enumerate(lines, start=1))
+    keys = {
+        z85.decode(_public_key(parts[0], f"{path}, line {number}"))
+        for number, parts in words
+        if parts and not (parts[0].startswith("#") and len(parts[0]) != 40)
+    }
+    if not keys:
+        raise ConfigError(f"the list of keys {path} is empty: nobody could listen")
+    return frozenset(keys)
+
+
+def _public_key(text: str, where: str) -> bytes:
+    try:
+        if len(z85.decode(text.encode("ascii"))) == 32:
+            return text.encode("ascii")
+    except (ValueError, KeyError, UnicodeError):
+        pass  # said below, like a wrong length
+    raise ConfigError(f"{where}: not a public key of 40 Z85 characters")
