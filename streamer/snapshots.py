@@ -1,0 +1,72 @@
+"""A picture for each event: the frame where it was most unusual so far, with the place drawn in."""
+
+import logging
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from alerts.event import EventDraft
+
+log = logging.getLogger(__name__)
+
+_QUALITY = 88
+_COLOUR = (40, 60, 255)
+
+
+class Snapshots:
+    """Writes `<folder>/<camera>/<event id>.jpg`, replacing it when the event gets worse.
+
+    Camera names and event ids hold neither slashes nor dots that lead elsewhere: the
+    configuration and `alerts.event` see to that.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is made on disk before the first event."""
+        self._folder = folder
+
+    def write(self, draft: EventDraft, picture: NDArray[np.uint8]) -> str | None:
+        """Write the picture (h, w, 3) BGR of `draft`; its path, or None when that failed.
+
+        A full disk is logged; the event goes out without a picture.
+        """
+        path = self.path(draft)
+        marked = mark(picture, draft)
+        done, jpeg = cv2.imencode(".jpg", marked, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        if not done:
+            log.error("%s: no JPEG could be made of the picture", draft.camera)
+            return None
+        part = path.with_suffix(".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(jpeg.tobytes())
+            os.replace(part, path)
+        except OSError as exc:
+            log.error("%s: cannot write the picture: %s", path, exc.strerror or exc)
+            return None
+        return str(path)
+
+    def path(self, draft: EventDraft) -> Path:
+        """Where the picture of an event goes."""
+        return self._folder / draft.camera / f"{draft.id}.jpg"
+
+
+def mark(picture: NDArray[np.uint8], draft: EventDraft) -> NDArray[np.uint8]:
+    """A copy of the picture (h, w, 3) BGR with the event's region framed and its reason written."""
+    out = picture.copy()
+    height, width = out.shape[:2]
+    if draft.region is not None:
+        r = draft.region
+        left, top = round(r.x * width), round(r.y * height)
+        right, bottom = round((r.x + r.width) * width), round((r.y + r.height) * height)
+        cv2.rectangle(out, (left, top), (right, bottom), _COLOUR, 2)
+    text = f"{draft.camera}: {draft.explanation.text}"
+    scale = max(0.35, width / 1280)
+    (_, text_height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    band = out[height - text_height - 2 * below - 4 :]
+    band[:] = band // 3
+    at = (6, height - below - 2)
+    cv2.putText(out, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return out

@@ -1,0 +1,213 @@
+"""One camera behind its ring: windows to the detector, scores to the judge, states to the log.
+
+Live watching and replay share this; it reads no clock of its own.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from alerts.event import EndedBy, EventDraft, Provenance
+from alerts.health import HealthLog
+from alerts.judge import Judge, JudgeSettings, Observation
+from detectors.detector import Detector
+from detectors.fitting import NormalityFitter
+from detectors.normality import Normality
+from detectors.score import Score
+from streamer.camera_health import CameraHealth, ConditionChange, HealthSettings
+from streamer.capture.ring import FrameRing
+from streamer.capture.states import CameraState, StateChange
+from streamer.capture.windows import RingWindow, WindowCutter
+from streamer.config import CameraConfig
+from streamer.learning import Learning
+from streamer.snapshots import Snapshots
+
+log = logging.getLogger(__name__)
+
+WINDOW_FRAMES = 8
+
+
+class CameraWatch:
+    """Belongs to the analysis thread, as does all that it holds.
+
+    `last`: the newest score; None while warming up or learning. `alerts`: anomaly events opened.
+    `torn_windows`: windows overwritten while they were analysed, their scores dropped.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: CameraConfig,
+        ring: FrameRing,
+        detector: Detector,
+        *,
+        normality: Normality | None,
+        provenance: Provenance,
+        snapshots: Snapshots | None = None,
+    ) -> None:
+        """`config` is resolved. Without `normality` the camera learns first."""
+        self.name = name
+        self.config = config
+        self.cutter = WindowCutter(ring, WINDOW_FRAMES, 1.0 / config.detect.fps)
+        self.state = StateChange(name, CameraState.CONNECTING, None, "", 0, 0.0)
+        self.last: Score | None = None
+        self.alerts = 0
+        self.torn_windows = 0
+        self.learning: Learning | None = None
+        self.conditions: set[str] = set()
+        self.newest_mono_ns = 0
+        self._newest_utc_s = 0.0
+        self._detector = detector
+        self._provenance = provenance
+        self._snapshots = snapshots
+        self._judge: Judge | None = None
+        self._normality: Normality | None = None
+        self._log = HealthLog(name, provenance)
+        self._ring = ring
+        self._health = CameraHealth(
+            HealthSettings(
+                config.health.frozen_after_s,
+                config.health.dark_after_s,
+                config.health.tampered_after_s,
+            )
+        )
+        self._seen = (0, 0, 0)
+        if normality is None:
+            self._learn()
+        else:
+            self._watch(normality)
+
+    @property
+    def threshold(self) -> float | None:
+        """The score that opens an event; None while learning."""
+        return None if self._judge is None else self._judge.threshold
+
+    @property
+    def alerting(self) -> bool:
+        """Whether an anomaly event is open."""
+        return self._judge is not None and self._judge.open_event
+
+    def observe(self, seen: RingWindow, score: Score | None) -> list[EventDraft]:
+        """Take what the detector said of a window; the messages that it makes."""
+        header = seen.header
+        if not seen.intact():
+            # What was read may be half of another frame: forget what was made of it.
+            self.torn_windows += 1
+            self._detector.reset(self.name)
+            return []
+        self.newest_mono_ns = header.t_mono_ns
+        self._newest_utc_s = utc_s = header.utc_ns / 1e9
+        changes = self._health.view(seen.window.frames[-1], header.t_mono_ns / 1e9)
+        drafts = self._conditions(changes, utc_s)
+        self.last = score
+        if score is None or self._judge is None or self._normality is None:
+            return drafts
+        made = self._judge.step(
+            Observation(
+                utc_s=utc_s,
+                score=score.value,
+                region=score.region,
+                parts=score.parts,
+                text=score.text,
+                expected_per_day=self._normality.expected_per_day(score.value),
+            )
+        )
+        return drafts + [self._pictured(draft, seen) for draft in made]
+
+    def change_state(self, change: StateChange) -> list[EventDraft]:
+        """The camera went to another state; what was open about its picture ends with it."""
+        self.state = change
+        drafts = self._log.camera_state(change.state.value, change.reason, change.utc_s)
+        if change.state in (CameraState.OFFLINE, CameraState.STALLED):
+            self.last = None
+            self.conditions -= {"frozen", "dark", "tampered"}
+            self._health.restart()
+            drafts += self._close_judge(change.utc_s, "camera_lost")
+        return drafts
+
+    def every_second(self, mono_s: float, utc_s: float, pool: ThreadPoolExecutor) -> list[EventDraft]:
+        """What only time tells: long runs of invalid pictures, learning that is done."""
+        counters = self._ring.counters
+        now = (counters.frames_analysed, counters.invalid_frozen, counters.invalid_black)
+        analysed, frozen, black = (a - b for a, b in zip(now, self._seen, strict=True))
+        self._seen = now
+        drafts = []
+        if analysed > 0:
+            changes = self._health.second(
+                frozen=frozen == analysed, black=black == analysed, t_s=mono_s
+            )
+            drafts = self._conditions(changes, utc_s)
+        if self.learning is not None:
+            normality = self.learning.step(pool)
+            if normality is not None:
+                log.info("%s: has learned what is normal: %s", self.name, self.learning.normal)
+                self.learning = None
+                drafts += self._log.condition("learning", False, utc_s)
+                self._detector.remove(self.name)
+                self._watch(normality)
+            elif self.learning.fitter.seconds > 0:
+                drafts += self._log.condition("learning", True, utc_s)
+        return drafts
+
+    def close(self, utc_s: float, ended_by: EndedBy = "stopped") -> list[EventDraft]:
+        """Stop watching: keep what was learned, end what is open."""
+        if self.learning is not None:
+            self.learning.save()
+        self._detector.remove(self.name)
+        return self._close_judge(utc_s, ended_by) + self._log.close(utc_s, ended_by)
+
+    def _close_judge(self, utc_s: float, ended_by: EndedBy) -> list[EventDraft]:
+        if self._judge is None:
+            return []
+        return self._judge.close(max(self._newest_utc_s, min(utc_s, self._newest_utc_s + 1)), ended_by)
+
+    def _watch(self, normality: Normality) -> None:
+        """Judge from now on by `normality`."""
+        config = self.config
+        threshold = normality.threshold(config.alerts_per_day)
+        log.info("%s: %s", self.name, threshold.text)
+        self._normality = normality
+        self._detector.add(self.name, normality)
+        settings = JudgeSettings(
+            min_length_s=config.judge.min_length_s,
+            merge_gap_s=config.judge.merge_gap_s,
+            cooldown_s=config.judge.cooldown_s,
+            leave_ratio=config.judge.leave_ratio,
+            update_every_s=config.judge.update_every_s,
+        )
+        provenance = self._provenance.model_copy(update={"normal": normality.sha256})
+        self._judge = Judge(self.name, threshold.value, settings, provenance)
+
+    def _learn(self) -> None:
+        assert self.config.normal is not None  # noqa: S101 - resolve() has filled it in
+        fitter = NormalityFitter()
+        self.learning = Learning(
+            self.name, self.config.normal, self.config.learn_for_s, fitter=fitter
+        )
+        log.info(
+            "%s: no normality file %s, learns for %.0f s first (%.0f %% done)",
+            self.name,
+            self.config.normal,
+            self.config.learn_for_s,
+            100 * self.learning.share,
+        )
+        self._detector.add(self.name, None, fitter)
+
+    def _conditions(self, changes: list[ConditionChange], utc_s: float) -> list[EventDraft]:
+        drafts = []
+        for change in changes:
+            (self.conditions.add if change.active else self.conditions.discard)(change.condition)
+            drafts += self._log.condition(change.condition.value, change.active, utc_s)
+        return drafts
+
+    def _pictured(self, draft: EventDraft, seen: RingWindow) -> EventDraft:
+        """The draft with a picture, where pictures are wanted and this frame is the worst so far."""
+        if draft.type == "new":
+            self.alerts += 1
+        if self._snapshots is None:
+            return draft
+        path = self._snapshots.path(draft)
+        picture = None if draft.type == "end" else seen.picture()
+        written = None if picture is None else self._snapshots.write(draft, picture)
+        if written is None and path.exists():
+            written = str(path)
+        return draft.model_copy(update={"snapshot": written})
