@@ -1,0 +1,433 @@
+"""The supervisor: spreads cameras over worker processes and brings back those that die."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from types import TracebackType
+from typing import Any, Final, Self
+
+from streamer.capture import messages
+from streamer.capture.backoff import Backoff
+from streamer.capture.counters import Phase
+from streamer.capture.doorbell import Doorbell
+from streamer.capture.grouping import split_after_crash
+from streamer.capture.messages import CameraSpec, Message
+from streamer.capture.ring import FrameRing
+from streamer.capture.source import SourceKind
+from streamer.capture.states import CameraState, StateChange
+from streamer.capture.worker_process import WorkerProcess, describe_exit
+
+__all__ = ["CameraSpec", "CameraStatus", "Supervisor"]
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 1.0
+SILENT_TICKS: Final = 8  # a worker that has not said that it is alive for so long is stuck
+STABLE_S: Final = 30.0  # a worker that has lived for so long is started anew at once
+RESTART_MAX_S: Final = 30.0
+LEAVE_S: Final = 1.5  # for a worker to end before it is killed
+FILES: Final = (SourceKind.FILE, SourceKind.FOLDER)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """A camera as the supervisor sees it.
+
+    `change`: its newest change of state, None before the first. `worker_pid`: the process that
+    captures it, None while there is none. `crashes`: how many of its workers have died on it.
+    """
+
+    change: StateChange | None
+    worker_pid: int | None
+    crashes: int
+
+
+@dataclass(eq=False)
+class _Camera:
+    """`removed`: its ring is not to be touched any more. `ended`: its source was to be read once
+    and is at its end. Both, `change` and `crashes` are guarded by the supervisor's lock.
+    """
+
+    number: int
+    spec: CameraSpec
+    ring: FrameRing
+    change: StateChange | None = None
+    crashes: int = 0
+    removed: bool = False
+    ended: bool = False
+    pid: int | None = None
+
+
+@dataclass(eq=False)
+class _Group:
+    """The cameras of one worker, which may be started several times. The supervising thread's.
+
+    `shared`: whether more cameras may join. `start_at_s`: when to start it, if it does not run.
+    `silent_ticks`: for how long it has not said anything. `failed`: whether it has died before.
+    """
+
+    shared: bool
+    cameras: dict[int, _Camera] = field(default_factory=dict)
+    worker: WorkerProcess | None = None
+    start_at_s: float = 0.0
+    silent_ticks: int = 0
+    failed: bool = False
+    backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, max_s=RESTART_MAX_S))
+
+
+class Supervisor:
+    """Captures cameras in worker processes, until it is closed; a context manager.
+
+    A thread of its own starts workers, hears them, and starts those that die again; `on_state` is
+    called from it, one change at a time, and must not block. `add` and `remove` may be called
+    from any thread, also from `on_state`, and disturb no other camera. `bell` is rung after each
+    frame of any camera; it must outlive the supervisor.
+
+    `workers`: how many processes live streams share, None for one a core. Files and folders get
+    one each. A camera whose decoder kills its worker ends up with one of its own, is `offline`
+    with reason `codec`, and is tried again after up to 30 s.
+    """
+
+    def __init__(
+        self, bell: Doorbell, on_state: Callable[[StateChange], None], workers: int | None = None
+    ) -> None:
+        """Nothing runs before the context is entered."""
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be at least 1, not {workers}")
+        self._bell = bell
+        self._on_state = on_state
+        self._most_shared = workers or len(os.sched_getaffinity(0))
+        self._wake = Doorbell()
+        self._lock = threading.Lock()  # guards the six below
+        self._cameras: dict[str, _Camera] = {}
+        self._added: deque[_Camera] = deque()
+        self._removed: deque[_Camera] = deque()
+        self._numbers = 0
+        self._closing = False
+        self._closed = False
+        self._groups: list[_Group] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="supervisor")
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close; raises what the thread died of, unless an error is on its way already."""
+        self.close()
+        if error is None:
+            self.check()
+
+    def add(self, spec: CameraSpec, ring: FrameRing) -> None:
+        """Begin to capture a camera into a ring that this process owns; returns at once.
+
+        ValueError when a camera of that name is there already.
+        """
+        with self._lock:
+            if self._closing:
+                raise RuntimeError("the supervisor is closed")
+            if spec.name in self._cameras:
+                raise ValueError(f"camera {spec.name} is there already")
+            self._numbers += 1
+            camera = _Camera(self._numbers, spec, ring)
+            self._cameras[spec.name] = camera
+            self._added.append(camera)
+            self._poke()
+
+    def remove(self, name: str) -> None:
+        """Stop capturing a camera; returns at once. KeyError when there is none of that name.
+
+        Its ring may be closed as soon as this returns, but not be given to another camera: the
+        capture thread may be inside a read, and ends with it. `on_state` is not called for the
+        camera any more, but for a change that is being delivered now.
+        """
+        with self._lock:
+            camera = self._cameras.pop(name)
+            camera.removed = True
+            self._removed.append(camera)
+            self._poke()
+
+    def states(self) -> dict[str, CameraStatus]:
+        """How every camera is doing, by name."""
+        with self._lock:
+            return {
+                name: CameraStatus(camera.change, camera.pid, camera.crashes)
+                for name, camera in self._cameras.items()
+            }
+
+    def check(self) -> None:
+        """Raise what the supervising thread died of, if it did; then no camera is captured."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """End all capture, within 2 s whatever the cameras do. May be repeated."""
+        with self._lock:
+            self._closing = True
+            self._poke()
+        if self._thread.ident is not None:
+            self._thread.join(LEAVE_S + 0.2)
+            while self._thread.is_alive():  # it waits for a worker that takes no message
+                for group in tuple(self._groups):
+                    if group.worker is not None:
+                        group.worker.kill()
+                self._thread.join(0.1)
+        with self._lock:
+            self._closed = True
+            self._wake.close()
+
+    def _poke(self) -> None:
+        """Wake the supervising thread; with the lock held."""
+        if not self._closed:
+            self._wake.ring()
+
+    # From here on: the supervising thread.
+
+    def _run(self) -> None:
+        try:
+            tick_s = time.monotonic() + TICK_S
+            while not self._obey():
+                now_s = time.monotonic()
+                if now_s >= tick_s:
+                    tick_s = now_s + TICK_S
+                    self._tick()
+                self._start_due(now_s)
+                due = [group.start_at_s for group in self._groups if group.worker is None]
+                self._listen(max(0.0, min([tick_s, *due]) - time.monotonic()))
+        except BaseException as error:
+            log.exception("the supervisor died; no camera is captured any more")
+            self._error = error
+        finally:
+            self._end_all()
+
+    def _obey(self) -> bool:
+        """Do what `add` and `remove` have asked for; whether to close."""
+        with self._lock:
+            added, removed, closing = tuple(self._added), tuple(self._removed), self._closing
+            self._added.clear()
+            self._removed.clear()
+        for camera in added:
+            if not closing:
+                self._place(camera)
+        for camera in removed:
+            for group in self._groups:
+                if group.cameras.pop(camera.number, None) and group.worker is not None:
+                    group.worker.send({"op": "stop", "number": camera.number})
+        for group in tuple(self._groups):
+            if all(camera.ended for camera in group.cameras.values()):
+                self._dissolve(group)
+        return closing
+
+    def _place(self, camera: _Camera) -> None:
+        if camera.spec.source.kind in FILES:
+            self._group([camera])
+            return
+        shared = [group for group in self._groups if group.shared]
+        if len(shared) < self._most_shared:
+            self._group([camera], shared=True)
+            return
+        group = min(shared, key=lambda group: len(group.cameras))
+        group.cameras[camera.number] = camera
+        if group.worker is not None:
+            self._tell_to_start(group.worker, camera)
+
+    def _group(self, cameras: list[_Camera], shared: bool = False) -> None:
+        self._groups.append(_Group(shared, {camera.number: camera for camera in cameras}))
+
+    def _dissolve(self, group: _Group) -> None:
+        """End a worker that has no camera left."""
+        if group.worker is None:
+            self._groups.remove(group)
+        else:
+            group.shared = False
+            group.worker.leave(LEAVE_S)
+
+    def _start_due(self, now_s: float) -> None:
+        for group in self._groups:
+            if group.worker is None and group.start_at_s <= now_s:
+                group.worker = WorkerProcess(self._bell)
+                group.silent_ticks = 0
+                for camera in group.cameras.values():
+                    if not camera.ended:
+                        self._tell_to_start(group.worker, camera)
+
+    def _tell_to_start(self, worker: WorkerProcess, camera: _Camera) -> None:
+        with self._lock:
+            if camera.removed:
+                return
+            camera.pid = worker.pid
+            message = messages.start_message(camera.number, camera.spec, camera.ring.name)
+        worker.send(message)
+
+    def _tick(self) -> None:
+        """Kill workers that have gone silent, or do not end.
+
+        Counted in ticks of this thread, so that a machine that was suspended kills nobody.
+        """
+        for group in self._groups:
+            if group.worker is None:
+                continue
+            group.silent_ticks += 1
+            if group.worker.overdue:
+                group.worker.kill()
+            elif group.silent_ticks > SILENT_TICKS and not group.worker.stuck:
+                log.error("capture worker %d is stuck; it is killed", group.worker.pid)
+                group.worker.kill(as_stuck=True)
+
+    def _listen(self, timeout_s: float) -> None:
+        """Wait for something to happen, and take note of it."""
+        heard: dict[Any, tuple[_Group, WorkerProcess]] = {
+            waitable: (group, group.worker)
+            for group in self._groups
+            if group.worker is not None
+            for waitable in group.worker.waitables
+        }
+        ready: list[Any] = [*heard, self._wake]
+        ready = wait(ready, timeout_s)
+        self._wake.drain()
+        for group, worker in {heard[waitable] for waitable in ready if waitable in heard}:
+            self._hear(group, worker)
+
+    def _hear(self, group: _Group, worker: WorkerProcess) -> None:
+        alive = worker.alive  # before reading: what a dead worker had said is all there
+        said, open_still = worker.received()
+        group.silent_ticks = 0 if said else group.silent_ticks
+        try:
+            for message in said:
+                self._heed(group, worker, message)
+        except (KeyError, TypeError, ValueError):
+            log.exception("capture worker %d talks nonsense; it is killed", worker.pid)
+            open_still = False
+        if not open_still:
+            worker.kill()
+            self._mourn(group, worker)
+        elif not alive and not said:
+            self._mourn(group, worker)
+
+    def _heed(self, group: _Group, worker: WorkerProcess, message: Message) -> None:
+        if message["op"] == "ready":
+            worker.ready = True
+        elif message["op"] == "log":
+            logging.getLogger(message["logger"]).log(message["level"], "%s", message["text"])
+        elif message["op"] == "state":
+            camera = group.cameras.get(message["number"])
+            if camera is not None:
+                self._tell_state(camera, messages.read_state(message))
+        elif message["op"] == "stopped":
+            camera = group.cameras.get(message["number"])
+            if camera is not None:
+                with self._lock:
+                    camera.ended = True
+                    camera.pid = None
+                    self._poke()  # the worker may be needed no longer
+
+    def _mourn(self, group: _Group, worker: WorkerProcess) -> None:
+        """A worker has died: find out on whom, and start anew what it did."""
+        group.worker = None
+        lived_s = time.monotonic() - worker.started_s
+        how = describe_exit(status := worker.bury())
+        left = [camera for camera in group.cameras.values() if not camera.ended]
+        with self._lock:
+            phases = []
+            for camera in left:
+                camera.pid = None
+                phases.append((camera, _last_phase(camera)))
+        if not left:
+            self._groups.remove(group)
+            return
+        log.warning("capture worker of %d cameras died: %s", len(left), how)
+        if not worker.ready:
+            self._again(group, 0.0, f"the capture worker does not start ({how})", "error")
+        elif status == -signal.SIGKILL and not worker.stuck:
+            # Not a decoder's doing: somebody, or the kernel for want of memory, has killed it.
+            self._again(group, lived_s, "the capture worker was killed", "error")
+        elif len(left) == 1:
+            group.shared = False
+            self._again(group, lived_s, f"the decoder crashed ({how})", "codec")
+        else:
+            together, apart = split_after_crash(phases)
+            for camera in left:
+                alone = [camera] in apart and len(apart) == 1
+                self._lost(
+                    camera,
+                    f"the decoder crashed ({how})" if alone else f"its worker crashed ({how})",
+                    "codec" if alone else "error",
+                )
+            for cameras in apart:
+                self._group(cameras)
+            group.cameras = {camera.number: camera for camera in together}
+            if not together:
+                self._groups.remove(group)
+
+    def _again(self, group: _Group, lived_s: float, detail: str, reason: str) -> None:
+        """Start a group's worker anew: at once, or after a while if it dies again and again."""
+        if lived_s > STABLE_S:
+            group.backoff.reset()
+        elif group.failed:
+            group.start_at_s = time.monotonic() + group.backoff.next_s()
+        group.failed = True
+        for camera in group.cameras.values():
+            if not camera.ended:
+                self._lost(camera, detail, reason)
+
+    def _lost(self, camera: _Camera, detail: str, reason: str) -> None:
+        with self._lock:
+            camera.crashes += 1
+            if not camera.removed:  # nobody else writes its counters now
+                counters = camera.ring.counters
+                counters.state = CameraState.OFFLINE.code
+                counters.phase = Phase.IDLE
+                counters.read_started_ns = 0
+        now = time.monotonic_ns(), time.time()
+        self._tell_state(
+            camera, StateChange(camera.spec.name, CameraState.OFFLINE, reason, detail, *now)
+        )
+
+    def _tell_state(self, camera: _Camera, change: StateChange) -> None:
+        """Pass a change on, once: a camera that is started anew is not new."""
+        with self._lock:
+            before = camera.change
+            known = before is not None and (
+                change.state is CameraState.CONNECTING
+                or (change.state, change.reason) == (before.state, before.reason)
+            )
+            if camera.removed or known:
+                return
+            camera.change = change
+        self._on_state(change)
+
+    def _end_all(self) -> None:
+        workers = [group.worker for group in self._groups if group.worker is not None]
+        for worker in workers:
+            worker.leave(LEAVE_S)
+        deadline_s = time.monotonic() + LEAVE_S
+        waiting = list(workers)
+        while waiting and (left_s := deadline_s - time.monotonic()) > 0:
+            wait([worker.waitables[1] for worker in waiting], left_s)
+            waiting = [worker for worker in waiting if worker.alive]
+        for worker in waiting:
+            log.warning("capture worker %d does not end; it is killed", worker.pid)
+            worker.kill()
+        for worker in workers:
+            worker.bury()
+
+
+def _last_phase(camera: _Camera) -> Phase:
+    """What the capture thread was in the middle of when its process died."""
+    if camera.removed:
+        return Phase.IDLE
+    phase = camera.ring.counters.phase
+    return Phase(phase) if phase in tuple(Phase) else Phase.IDLE
