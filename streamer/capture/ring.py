@@ -17,6 +17,7 @@ Python has no fence to ask for; so `_Fence` takes and releases a lock twice, who
 acquire no machine we know lets pixels cross. Only x86-64 is covered by our tests.
 """
 
+import math
 import threading
 from struct import Struct
 from typing import Final, NamedTuple, Self
@@ -249,7 +250,9 @@ class FrameRing:
         return known
 
     def _view(self, start: int, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        return np.ndarray(shape, np.uint8, self._buffer, start)
+        # Not np.ndarray(buffer=...), which does not hold the buffer: `close` would unmap it while
+        # somebody looks at it.
+        return np.frombuffer(self._buffer, np.uint8, math.prod(shape), start).reshape(shape)
 
 
 def _fits(luma_height: int, luma_width: int, picture_height: int, picture_width: int) -> bool:

@@ -92,6 +92,7 @@ class WindowCutter:
         self._next = max(0, ring.written - ring.slots + 1)
         self._past: deque[_Past] = deque()  # of this generation, oldest first
         self._last: FrameHeader | None = None  # the last valid frame; None: the next starts anew
+        self._shape: tuple[int, ...] = ()  # of its luma
         self._generation = -1
         self._seq = 0
 
@@ -132,7 +133,7 @@ class WindowCutter:
             past.clear()
             self._generation += 1
             self._seq = -1
-        self._last = header
+        self._last, self._shape = header, stored.luma.shape
         self._seq += 1
         past.append(_Past(header.seq, header.t_media_ns / 1e9, stored.luma))
         _, times_s, lumas = zip(*past, strict=True)
@@ -146,7 +147,7 @@ class WindowCutter:
         return (
             header.generation != last.generation
             or not 0 < passed_ns <= self._max_invalid_ns
-            or bool(self._past and self._past[-1].luma.shape != stored.luma.shape)
+            or stored.luma.shape != self._shape
         )
 
     def _skip_to(self, seq: int) -> None:
