@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 import yaml
+
+from streamer.placeholders import fill
 
 Key = tuple[str, ...]
 
@@ -16,9 +17,6 @@ MAX_DEPTH = 20
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,4})?")
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
-_PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)@")
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map"))
 
 
@@ -110,7 +108,7 @@ class _Converter:
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*key, str(i))) for i, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - YAML has three kinds of node
-        return self._plain(node, key) if node.style is None else self._expanded(node, key)
+        return self._plain(node, key) if node.style is None else self._filled(node, key)
 
     def _wrong(self, node: yaml.Node, key: Key, message: str) -> None:
         self._document.problems.append(Problem(key, node.start_mark.line + 1, message))
@@ -139,38 +137,10 @@ class _Converter:
             return int(text)
         if _FLOAT.fullmatch(text):
             return float(text)
-        return self._expanded(node, key)
+        return self._filled(node, key)
 
-    def _expanded(self, node: yaml.ScalarNode, key: Key) -> str | None:
-        """The text with `${NAME}` filled in from the environment; `$${` stands for `${`."""
-        text: str = node.value
-        if "${" not in text:
-            return text
-        userinfo = _USERINFO.match(text)
-        wrong: list[str] = []
-
-        def fill(match: re.Match[str]) -> str:
-            name = match[1]
-            if name is None:
-                return "${"
-            if not _NAME.fullmatch(name) or not match[2]:
-                wrong.append("expected ${NAME}; write $${ for a plain ${")
-            elif name not in self._env:
-                wrong.append(f"the environment variable {name} is not set")
-            elif "\0" in self._env[name]:
-                wrong.append(f"the environment variable {name} holds a zero byte")
-            elif (
-                userinfo
-                and ":" in userinfo[1]
-                and userinfo.start(1) <= match.start() < userinfo.end(1)
-            ):
-                # A password as it is typed, which may hold @, / or :, becomes part of a URL.
-                return quote(self._env[name], safe="")
-            else:
-                return self._env[name]
-            return ""
-
-        filled = _PLACEHOLDER.sub(fill, text)
+    def _filled(self, node: yaml.ScalarNode, key: Key) -> str | None:
+        text, wrong = fill(node.value, self._env)
         for message in wrong:
             self._wrong(node, key, message)
-        return None if wrong else filled
+        return None if wrong else text

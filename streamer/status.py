@@ -1,13 +1,16 @@
 """What the program and its cameras are doing now: one value, for people, metrics and programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from sorawatch import SorawatchError
 
 HEARTBEAT_LIMIT_S = 30.0
 """The program counts as hung when its analysis has not come round for this long."""
+
+_TUPLE = AfterValidator(tuple)  # so that what came over the wire equals what was sent
 
 
 class _Value(BaseModel):
@@ -41,7 +44,7 @@ class CameraStatus(_Value):
     stalls: int = 0
     width: int = 0
     height: int = 0
-    health: tuple[str, ...] = ()
+    health: Annotated[Sequence[str], _TUPLE] = ()
     """What is wrong with its picture now: frozen, dark, tampered."""
     learned: float | None = None
     """Share of `learn_for` that has been learned; None once the camera is watched."""
@@ -62,13 +65,13 @@ class ProgramStatus(_Value):
     uptime_s: float
     provider: str | None = None
     """ONNX Runtime's active execution provider; None when the encoder is off."""
-    cameras: tuple[CameraStatus, ...] = ()
+    cameras: Annotated[Sequence[CameraStatus], _TUPLE] = ()
     queues: Mapping[str, int] = {}
     """How much waits, by queue: `alerts`, and what else there is."""
     alerts_lost: int = 0
     heartbeat_age_s: float = 0.0
     """Since the analysis last came round, seconds, whether or not there was a frame."""
-    problems: tuple[str, ...] = ()
+    problems: Annotated[Sequence[str], _TUPLE] = ()
     """One line each: the outbox's disk is full, a camera has not been opened yet, ..."""
     publish: str = ""
     catch_up: str = ""

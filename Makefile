@@ -1,0 +1,35 @@
+# Each target sets itself up in .venv: `make demo` on a fresh machine is all it takes.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.has-demo
+	$(BIN)/sorawatch demo $(ARGS)
+
+test: $(VENV)/.has-dev $(VENV)/.has-train
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.has-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.has-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# One stamp for each extra: made once, and again when the dependencies change.
+$(VENV)/.has-%: pyproject.toml | $(VENV)/bin/python
+	$(PIP) --editable '.[$*]'
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Sorawatch needs Python \
+	3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-out

@@ -1,0 +1,155 @@
+"""Will this configuration run on this machine? What `sorawatch check` asks, one answer a line."""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from detectors import normality
+from sorawatch import SorawatchError
+from streamer.capture.ring import check_budget, ring_bytes
+from streamer.capture.source import Source, SourceKind
+from streamer.config import CameraConfig, Config, HostPort, parse_host_port, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One answer: a `problem` keeps the program from running as configured, a `note` does not.
+
+    `key`: of the configuration, or "" for what concerns the machine.
+    """
+
+    kind: Literal["problem", "note"]
+    key: str
+    text: str
+
+
+def check_config(config: Config) -> list[Finding]:
+    """All that can be said without opening a camera. Leaves nothing behind."""
+    found, encoder = _onnx_runtime(config)
+    found += [
+        *_memory(config),
+        *_addresses(config),
+        *_folder("alerts.outbox", config.alerts.outbox.parent),
+    ]
+    if config.alerts.snapshots is not None:
+        found += _folder("alerts.snapshots", config.alerts.snapshots)
+    for name, camera in resolve(config).items():
+        found += _source(f"cameras.{name}.source", camera.source)
+        found += _normal(f"cameras.{name}.normal", camera, encoder)
+    return found
+
+
+def _problem(key: str, text: object) -> Finding:
+    return Finding("problem", key, str(text))
+
+
+def _onnx_runtime(config: Config) -> tuple[list[Finding], str | None]:
+    """Whether ONNX Runtime is whole and the encoder loads, where; and the encoder's SHA-256."""
+    try:
+        # Here and not above: a broken ONNX Runtime, which this has to tell, fails on import.
+        from detectors.encoder.providers import environment_problem  # noqa: PLC0415
+        from detectors.encoder.session import EncoderSession  # noqa: PLC0415
+    except (ImportError, AttributeError) as exc:
+        mend = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install --force-reinstall"
+        return [_problem("", f"ONNX Runtime is broken ({exc}): {mend} sorawatch")], None
+    if (problem := environment_problem()) is not None:
+        return [_problem("", problem)], None
+    detect = config.detect
+    if detect.encoder == "off":
+        return [Finding("note", "detect.encoder", "off: motion alone is scored")], None
+    path = None if detect.encoder == "builtin" else detect.encoder
+    try:
+        session = EncoderSession(path, detect.device, detect.threads)
+    except SorawatchError as exc:
+        return [_problem("detect", exc)], None
+    note = Finding("note", "detect.device", f"the encoder runs on {session.provider}")
+    return [note], session.sha256
+
+
+def _memory(config: Config) -> Iterator[Finding]:
+    """Whether shared memory holds every camera's ring."""
+    needed = sum(ring_bytes(camera.capture.slots) for camera in resolve(config).values())
+    try:
+        check_budget(needed)
+    except SorawatchError as exc:
+        yield _problem("capture.slots", exc)
+    else:
+        text = f"{len(config.cameras)} rings take {needed / 1e6:.1f} MB of shared memory"
+        yield Finding("note", "capture.slots", text)
+
+
+def _addresses(config: Config) -> Iterator[Finding]:
+    """Whether the ports can be had."""
+    wanted: list[tuple[str, HostPort | None]] = [
+        ("alerts.publish", _tcp(config.alerts.publish)),
+        ("alerts.catch_up", _tcp(config.alerts.catch_up)),
+        ("metrics.listen", config.metrics.listen),
+    ]
+    for key, address in wanted:
+        if address is not None:
+            yield from _bindable(key, address)
+
+
+def _tcp(endpoint: str) -> HostPort | None:
+    scheme, _, address = endpoint.partition("://")
+    if scheme != "tcp":
+        return None
+    try:
+        return parse_host_port(address.replace("*", "0.0.0.0", 1))  # noqa: S104 - ZeroMQ's word
+    except ValueError:
+        return None  # an interface's name, which only ZeroMQ can look up
+
+
+def _bindable(key: str, address: HostPort) -> Iterator[Finding]:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        socket.create_server(address, family=family).close()
+    except OSError as exc:
+        used = exc.errno == errno.EADDRINUSE
+        advice = "is sorawatch running already?" if used else "choose another"
+        yield _problem(key, f"{address}: {exc.strerror or exc}; {advice}")
+
+
+def _folder(key: str, folder: Path) -> Iterator[Finding]:
+    """Whether files can be written to `folder`, which the program makes if it is not there."""
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        yield _problem(key, f"{there} is a file, not a folder")
+    elif not os.access(there, os.W_OK | os.X_OK):
+        yield _problem(key, f"{there} cannot be written to by this user")
+
+
+def _source(key: str, source: Source) -> Iterator[Finding]:
+    if source.kind in (SourceKind.RTSP, SourceKind.HTTP):
+        return
+    path = Path(f"/dev/video{source.url}" if source.kind is SourceKind.DEVICE else source.url)
+    if not path.exists():
+        yield _problem(key, f"{path} does not exist")
+    elif not os.access(path, os.R_OK):
+        yield _problem(key, f"{path} cannot be read by this user")
+    elif source.kind is SourceKind.FILE and path.is_file() and path.stat().st_size == 0:
+        yield _problem(key, f"{path} is empty")
+
+
+def _normal(key: str, camera: CameraConfig, encoder: str | None) -> Iterator[Finding]:
+    path = camera.normal
+    if path is None:
+        return
+    if not path.exists():
+        learned = f"{camera.learn_for_s / 3600:g} h"
+        yield Finding("note", key, f"{path} is not there yet: learned live, for {learned}")
+        yield from _folder(key, path.parent)
+        return
+    try:
+        made_with = normality.load(path).facts.encoder
+    except SorawatchError as exc:
+        yield _problem(key, exc)
+        return
+    if encoder is not None and made_with not in (None, encoder):
+        yield _problem(key, f"{path} was learned with another encoder: run sorawatch fit again")

@@ -1,0 +1,124 @@
+"""`sorawatch fit`: learn what is normal at one camera."""
+
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from detectors.encoder.providers import Device
+from streamer.cli.common import command, json_option, print_json, source_argument
+from streamer.config import parse_duration
+from streamer.fit import FitProgress, FitReport
+from streamer.fit import fit as learn
+
+
+def _seconds(_ctx: click.Context, _option: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration(text)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from exc
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter("must be longer than 0")
+    return seconds
+
+
+@command(
+    "fit",
+    example="sorawatch fit recordings/gate-*.mp4 --out normal/gate.normal\n"
+    "sorawatch fit 'rtsp://viewer:${PW}@10.0.0.20/stream2' --seconds 1h --out gate.normal",
+)
+@click.argument("sources", nargs=-1, required=True)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The normality file to write.",
+)
+@click.option(
+    "--seconds",
+    metavar="SECONDS",
+    callback=_seconds,
+    help="How much footage to learn from; needed for a live source. Also 10m, 1h.",
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(1, 30),
+    default=5.0,
+    show_default=True,
+    help="Frames analysed a second: the detect.fps that the camera is watched with.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="Where the encoder runs.",
+)
+@click.option(
+    "--encoder",
+    default="builtin",
+    show_default=True,
+    help="The detect.encoder that the camera is watched with: builtin, off or a path.",
+)
+@json_option
+def fit(
+    sources: tuple[str, ...], out: Path, seconds: float | None, fps: float, device: Device,
+    encoder: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Learn a camera's normal footage.
+
+    SOURCES are videos, folders of pictures or streams of one camera, on which nothing unusual
+    happens. A quarter of an hour gives a first idea, some hours of different days a good one.
+    ${NAME} in a source comes from the environment, which keeps passwords out of `ps`.
+    """
+    progress = _Progress(seconds)
+    try:
+        report = learn(
+            [source_argument(source) for source in sources],
+            out,
+            fps=fps,
+            seconds=seconds,
+            encoder=None if encoder in ("builtin", "off") else Path(encoder),
+            use_encoder=encoder != "off",
+            device=device,
+            on_progress=progress,
+        )
+    finally:
+        progress.end()
+    if as_json:
+        print_json(asdict(report))
+    else:
+        click.echo(_said(report))
+
+
+def _said(report: FitReport) -> str:
+    return (
+        f"{report.out}: learned from {report.footage_s:.0f} s of footage "
+        f"({report.sources} sources) in {report.took_s:.0f} s"
+    )
+
+
+class _Progress:
+    """One line on a terminal, rewritten; nothing elsewhere."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._terminal = sys.stderr.isatty()
+        self._shown = ""
+
+    def __call__(self, progress: FitProgress) -> None:
+        done = f"{progress.footage_s:.0f}"
+        done += f" of {self._seconds:.0f} s" if self._seconds is not None else " s"
+        line = f"[{progress.index + 1}/{progress.total}] {progress.source}: learned {done}"
+        if self._terminal and line != self._shown:
+            self._shown = line
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r\033[K{line[:width]}", nl=False, err=True)
+
+    def end(self) -> None:
+        if self._shown:
+            click.echo("\r\033[K", nl=False, err=True)
