@@ -1,0 +1,46 @@
+"""A bank of normal tokens, asked how far the nearest of them are."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+NEIGHBOURS = 3
+
+
+class Bank:
+    """Normal tokens, n >= 1 of d numbers each, already scaled so that distances mean something.
+
+    `tokens`: (n, d) float32. Immutable; may be asked by several threads at once. A query costs
+    n distances: OpenCV's, which lets go of the interpreter and knows nothing of BLAS threads.
+    """
+
+    def __init__(self, tokens: NDArray[np.float32]) -> None:
+        """Keep `tokens`; ValueError unless (n, d) float32 with n >= 1."""
+        if tokens.ndim != 2 or tokens.dtype != np.float32 or not len(tokens):
+            raise ValueError(f"a bank takes (n, d) float32, not {tokens.shape} {tokens.dtype}")
+        self.tokens = np.ascontiguousarray(tokens)
+
+    def __len__(self) -> int:
+        """Number of tokens kept."""
+        return len(self.tokens)
+
+    def ask(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Mean distance (m,) to the nearest three, and the index (m,) of the nearest one."""
+        if not len(queries):
+            return np.zeros(0, np.float32), np.zeros(0, np.int32)
+        k = min(NEIGHBOURS, len(self.tokens))
+        distances, nearest = cv2.batchDistance(
+            np.ascontiguousarray(queries, np.float32),
+            self.tokens,
+            cv2.CV_32F,
+            normType=cv2.NORM_L2,
+            K=k,
+        )
+        return np.asarray(distances).mean(1), np.asarray(nearest)[:, 0]
+
+
+def thin(tokens: NDArray[np.float32], size: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Indices of at most `size` tokens that stand for all of them, ascending: drawn by chance."""
+    if len(tokens) <= size:
+        return np.arange(len(tokens))
+    return np.sort(rng.permutation(len(tokens))[:size])

@@ -1,0 +1,203 @@
+"""The detector: windows of many cameras in, scores out."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.appearance import HeldMap
+from detectors.fitting import NormalityFitter
+from detectors.normality import Normality
+from detectors.observer import Encoder, Observation, Observer
+from detectors.score import Score
+from detectors.scoring import Reason, Smoother, largest, score_of
+from detectors.window import Window
+
+ENCODER_PERIOD = 3
+"""The encoder runs for a camera at most every so many frames of 0.2 s."""
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Scorer:
+    """Scores one camera's observations, in order. Not for use by two threads at once."""
+
+    def __init__(self, normality: Normality) -> None:
+        """Score against `normality`."""
+        self.normality = normality
+        self._smoother = Smoother()
+        self._held = HeldMap()
+        self._reason: Reason | None = None
+        self._generation: int | None = None
+
+    def reset(self) -> None:
+        """Forget what was before, as after a reconnect."""
+        self._smoother = Smoother()
+        self._held = HeldMap()
+        self._reason = None
+
+    def step(self, observation: Observation) -> Score:
+        """Score the newest frame."""
+        if observation.generation != self._generation:
+            self._generation = observation.generation
+            self.reset()
+        tokens, value = observation.tokens, 0.0
+        fresh = None
+        if observation.encoded is not None:
+            fresh = self.normality.appearance_of(tokens, observation.encoded)
+        held = self._held.step(fresh, observation.t_s, observation.generation)
+        if len(tokens):
+            surprise = self.normality.surprise(tokens, held)
+            value = largest(surprise.total)
+            # While a score fades, the reason for its height stays.
+            if value > 0.0 and (self._reason is None or value >= 0.5 * self._smoother.value):
+                self._reason = self.normality.reason(tokens, surprise)
+        return score_of(
+            observation.t_s, self._smoother.step(value, observation.passed_s), self._reason
+        )
+
+
+@dataclass(slots=True)
+class _Camera:
+    """One camera's state; only one thread at a time works on it."""
+
+    observer: Observer
+    scorer: Scorer | None
+    fitter: NormalityFitter | None
+    encodes: bool
+    changed: float = 0.0
+
+
+class Detector:
+    """Scores windows of any number of cameras against what is normal for each.
+
+    A camera's scores depend on its own windows alone: not on the other cameras, on how windows are
+    batched into calls, or on the number of threads; bit for bit. `step` is for one thread; `add`,
+    `remove` and `reset` must not run at the same time as it. Use it as a context manager, or
+    `close` it: it owns threads.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | None = None,
+        threads: int = 1,
+        encoder_period: int = ENCODER_PERIOD,
+    ) -> None:
+        """`encoder`: None scores by motion alone. `threads`: how many work on cameras at once."""
+        if threads < 1 or encoder_period < 1:
+            raise ValueError("threads and encoder_period must be at least 1")
+        self.encoder = encoder
+        self._encoder_period = encoder_period
+        self._cameras: dict[str, _Camera] = {}
+        self._pool = ThreadPoolExecutor(threads, "detector") if threads > 1 else None
+
+    def __enter__(self) -> "Detector":
+        """Nothing to start: threads start with the first call."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """End its threads; it cannot be used afterwards."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def add(
+        self,
+        camera: str,
+        normality: Normality | None = None,
+        fitter: NormalityFitter | None = None,
+    ) -> None:
+        """Watch a camera, or watch it anew with another normality.
+
+        Without a normality its scores are None. With a `fitter`, every window also goes there.
+        NormalityError when the normality was learned with another encoder.
+        """
+        if normality is not None:
+            normality.check_encoder(self.encoder.sha256 if self.encoder else None, camera)
+        wants = (normality is not None and normality.appearance is not None) or (
+            fitter is not None and fitter.encoder is not None
+        )
+        frames = self.encoder.contract.frames if self.encoder is not None and wants else None
+        self._cameras[camera] = _Camera(
+            observer=Observer(frames, self._encoder_period),
+            scorer=Scorer(normality) if normality is not None else None,
+            fitter=fitter,
+            encodes=frames is not None,
+        )
+
+    def remove(self, camera: str) -> None:
+        """Forget a camera; KeyError when it was never added."""
+        del self._cameras[camera]
+
+    def reset(self, camera: str) -> None:
+        """Forget what a camera showed up to now, not what is normal for it."""
+        state = self._cameras[camera]
+        state.observer.reset()
+        if state.scorer is not None:
+            state.scorer.reset()
+
+    def changed(self, camera: str) -> float:
+        """Share of the camera's picture that changed in its newest window, in [0, 1].
+
+        Above `detectors.motion.WHOLE_SHARE` the camera was moved or the light went on or off; such
+        frames score nothing.
+        """
+        return self._cameras[camera].changed
+
+    def step(self, batch: Sequence[tuple[str, Window]]) -> list[Score | None]:
+        """Score the newest frame of each window: (camera, window), at most one for each camera.
+
+        None for a camera that has no normality yet. KeyError for a camera that was never added,
+        ValueError for one that comes twice.
+        """
+        work = [(self._cameras[camera], window) for camera, window in batch]
+        if len({camera for camera, _ in batch}) != len(batch):
+            raise ValueError("a camera comes twice in one batch")
+        observed = self._map(lambda job: job[0].observer.step(job[1]), work)
+        encoded = self._encode(observed)
+        jobs = [(state, seen) for (state, _), seen in zip(work, encoded, strict=True)]
+        return self._map(_conclude, jobs)
+
+    def _encode(self, observed: list[Observation]) -> list[Observation]:
+        """Run the encoder once for each picture size, over all cameras that are due."""
+        due: dict[tuple[int, ...], list[int]] = {}
+        arrays: dict[int, NDArray[np.float32]] = {}
+        for i, observation in enumerate(observed):
+            x = observation.x
+            if x is not None and self.encoder is not None and self.encoder.accepts(*x.shape[2:]):
+                due.setdefault(x.shape, []).append(i)
+                arrays[i] = x
+        for indices in due.values():
+            assert self.encoder is not None  # noqa: S101  # nothing is due without one
+            tokens = self.encoder.run(np.stack([arrays[i] for i in indices])).tokens
+            for i, own in zip(indices, tokens, strict=True):
+                observed[i] = observed[i].with_encoded(own)
+        return observed
+
+    def _map(self, work: Callable[[A], B], items: list[A]) -> list[B]:
+        """Do `work` for each item, in threads where there are any, results in order."""
+        if self._pool is None or len(items) < 2:
+            return [work(item) for item in items]
+        return list(self._pool.map(work, items))
+
+
+def _conclude(job: tuple[_Camera, Observation]) -> Score | None:
+    """Learn from an observation and score it."""
+    camera, observation = job
+    camera.changed = observation.changed
+    if camera.fitter is not None:
+        camera.fitter.observe(observation)
+    return camera.scorer.step(observation) if camera.scorer is not None else None

@@ -1,0 +1,277 @@
+"""Learning what is normal from a camera's footage, in one pass and without gradient steps."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import appearance, pattern
+from detectors.arrayfile import dump, parse, read_file, write_atomic
+from detectors.bank import Bank, thin
+from detectors.calibration import Calibration, event_peaks
+from detectors.footage import Block, Footage
+from detectors.normality import AppearanceNormality, Facts, Normality
+from detectors.observer import Encoder, Observation, Observer
+from detectors.scoring import Smoother, fuse
+from detectors.speed import fit_profile, usual_speed
+from detectors.tail import Tail, fit_tail
+from detectors.tokens import SPEED, TRACKED, Tokens
+from detectors.window import Window
+from sorawatch import NormalityError
+
+SHORTEST_S = 10.0
+"""Less footage than this says nothing; a minute is little, an hour is good."""
+
+BANK = 1500
+FOLDS = 4
+_GROUPS = 24  # neighbouring blocks are alike: left out together, so many groups in all
+_LONGEST_GROUP = 20
+_FEWEST_TOKENS = 40
+_SEED = 11
+_PROGRESS = "sorawatch.learning"
+_VERSION = 1
+
+
+class NormalityFitter:
+    """Collects normal footage of one camera and makes its normality.
+
+    Feed it windows (`add`), or observations of a detector that watches the camera anyway
+    (`observe`), never both. Memory is bounded however long it learns. Not for use by two threads at
+    once.
+    """
+
+    def __init__(self, encoder: Encoder | None = None, camera: str = "") -> None:
+        """`encoder`: the one that the normality will be used with; None for motion alone."""
+        self.camera = camera
+        self.encoder = encoder
+        self._footage = Footage(encoder.contract.token_dim if encoder else 0)
+        self._observer = Observer(encoder.contract.frames if encoder else None)
+
+    @property
+    def footage_s(self) -> float:
+        """Seconds of footage taken so far."""
+        return self._footage.footage_s
+
+    def add(self, window: Window) -> None:
+        """Learn from the newest frame of a window; every window of the footage, in order."""
+        observation = self._observer.step(window)
+        if self.encoder is not None and observation.x is not None:
+            encoded = self.encoder.run(observation.x[None]).tokens[0]
+            observation = observation.with_encoded(encoded)
+        self.observe(observation)
+
+    def observe(self, observation: Observation) -> None:
+        """Learn from what was observed of the newest frame."""
+        self._footage.add(observation)
+
+    def finish(self) -> Normality:
+        """What was learned; more can be added and `finish` called again.
+
+        NormalityError when there is too little footage.
+        """
+        blocks = self._footage.blocks()
+        if self._footage.grid is None or self.footage_s < SHORTEST_S:
+            raise NormalityError(
+                f"{self.camera or 'the camera'}: {self.footage_s:.0f} s of normal footage are too "
+                f"little to learn from: give at least {SHORTEST_S:.0f} s, better an hour"
+            )
+        facts = Facts(
+            footage_s=self.footage_s,
+            made_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            grid=self._footage.grid,
+            encoder=self.encoder.sha256 if self.encoder else None,
+            camera=self.camera,
+        )
+        return fit(blocks, facts)
+
+    def save_progress(self, path: str | Path) -> None:
+        """Write what was taken so far, so that a restart carries on; whole or not at all."""
+        header, arrays = self._footage.to_arrays()
+        header |= {
+            "format": _PROGRESS,
+            "version": _VERSION,
+            "camera": self.camera,
+            "encoder": self.encoder.sha256 if self.encoder else None,
+        }
+        write_atomic(Path(path), dump(header, arrays))
+
+    @classmethod
+    def load_progress(cls, path: str | Path, encoder: Encoder | None = None) -> "NormalityFitter":
+        """A fitter that carries on; NormalityError when the file cannot be used with `encoder`."""
+        path = Path(path)
+        header, arrays = parse(read_file(path), path)
+        if header.get("format") != _PROGRESS or header.get("version") != _VERSION:
+            raise NormalityError(f"{path}: holds no learning progress of this version: remove it")
+        if header.get("encoder") != (encoder.sha256 if encoder else None):
+            raise NormalityError(
+                f"{path}: learned with another encoder than the one in use: remove it to start anew"
+            )
+        fitter = cls(encoder, str(header.get("camera", "")))
+        try:
+            footage = Footage.from_arrays(header, arrays)
+        except (KeyError, TypeError, ValueError, OverflowError) as exc:
+            raise NormalityError(f"{path}: broken ({exc}): remove it to start anew") from exc
+        if footage.vector_dim != fitter._footage.vector_dim:
+            raise NormalityError(f"{path}: broken (its encoder's size is wrong): remove it")
+        fitter._footage = footage
+        return fitter
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """All kept footage, one array each: tokens, the frame each belongs to, and the frames."""
+
+    tokens: Tokens
+    frame: NDArray[np.int64]
+    frame_fold: NDArray[np.int64]
+    t_s: NDArray[np.float64]
+    passed_s: NDArray[np.float32]
+    run: NDArray[np.int64]
+
+
+def fit(blocks: list[Block], facts: Facts) -> Normality:
+    """Normality from blocks of footage."""
+    seen = _seen(blocks, facts.grid)
+    tokens = seen.tokens
+    profile = fit_profile(tokens.rows, tokens.features[:, SPEED], facts.grid[0])
+    usual = usual_speed(profile, tokens)
+    ratio = tokens.features[:, TRACKED] / usual
+    described = pattern.describe(tokens, usual)
+    spread = _spread(described)
+    patterns = pattern.place(tokens, described, spread, facts.grid)
+    token_fold = seen.frame_fold[seen.frame]
+    pattern_bank, left_out = _bank(patterns, token_fold)
+    if len(tokens) >= _FEWEST_TOKENS:
+        speed_tail, pattern_tail = fit_tail(ratio), fit_tail(left_out)
+    else:  # hardly anything ever moved: whatever does is unusual
+        speed_tail, pattern_tail = _steep_tail(), _steep_tail()
+    surprises = [speed_tail(ratio), pattern_tail(left_out)]
+    looks = None
+    if facts.encoder is not None:
+        looks, surprise = _fit_appearance(blocks, seen)
+        surprises.append(surprise)
+    total = fuse(np.stack(surprises))
+    return Normality(
+        facts=facts,
+        profile=profile,
+        fastest=float(ratio.max(initial=1.0)),
+        spread=spread,
+        bank=pattern_bank,
+        speed_tail=speed_tail,
+        pattern_tail=pattern_tail,
+        appearance=looks,
+        calibration=_calibrate(seen, total),
+    )
+
+
+def _seen(blocks: list[Block], grid: tuple[int, int]) -> _Seen:
+    group = int(np.clip(len(blocks) // _GROUPS, 1, _LONGEST_GROUP))
+    counts = np.concatenate([block.counts for block in blocks]).astype(np.int64)
+    fold, run = [], []
+    for i, block in enumerate(blocks):
+        fold.append(np.full(len(block.t_s), i // group % FOLDS))
+        run.append(np.full(len(block.t_s), block.run))
+    return _Seen(
+        tokens=Tokens(
+            rows=np.concatenate([block.rows for block in blocks]),
+            cols=np.concatenate([block.cols for block in blocks]),
+            features=np.concatenate([block.features for block in blocks]).astype(np.float32),
+            grid=grid,
+        ),
+        frame=np.repeat(np.arange(len(counts)), counts),
+        frame_fold=np.concatenate(fold),
+        t_s=np.concatenate([block.t_s for block in blocks]),
+        passed_s=np.concatenate([block.passed_s for block in blocks]),
+        run=np.concatenate(run),
+    )
+
+
+def _spread(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Standard deviation of each column, never so small that noise looks large."""
+    if len(values) < 2:
+        return np.ones(values.shape[1], np.float32)
+    spread = values.std(0)
+    floor = max(0.1 * float(spread.mean()), 1e-3)
+    return np.asarray(np.maximum(spread, floor), np.float32)
+
+
+def _bank(points: NDArray[np.float32], fold: NDArray[np.int64]) -> tuple[Bank, NDArray[np.float32]]:
+    """A bank of all points, and each point's distance (n,) from a bank of the other folds."""
+    rng = np.random.default_rng(_SEED)
+    distance = np.zeros(len(points), np.float32)
+    for k in range(FOLDS):
+        own, others = np.flatnonzero(fold == k), np.flatnonzero(fold != k)
+        if len(own) and len(others):
+            bank = Bank(points[others[thin(points[others], BANK, rng)]])
+            distance[own] = bank.ask(points[own])[0]
+    if not len(points):
+        points = np.zeros((1, points.shape[1]), np.float32)
+    return Bank(points[thin(points, BANK, rng)]), distance
+
+
+def _steep_tail() -> Tail:
+    return fit_tail(np.linspace(0.0, 1.0, 1000))
+
+
+def _fit_appearance(
+    blocks: list[Block], seen: _Seen
+) -> tuple[AppearanceNormality, NDArray[np.float64]]:
+    """Normality of the encoder's vectors, and the left-out surprise of every motion token."""
+    vectors = np.concatenate([block.vectors for block in blocks]).astype(np.float32)
+    rows = np.concatenate([block.vector_rows for block in blocks]).astype(np.intp)
+    cols = np.concatenate([block.vector_cols for block in blocks]).astype(np.intp)
+    counts = np.concatenate([block.vector_counts for block in blocks]).astype(np.int64)
+    spread = _spread(vectors)
+    points = appearance.place(vectors, rows, cols, spread)
+    frame = np.repeat(np.arange(len(counts)), counts)
+    bank, left_out = _bank(points, seen.frame_fold[frame])
+    tail = fit_tail(left_out) if len(left_out) >= _FEWEST_TOKENS else _steep_tail()
+    surprise = tail(left_out)
+    return AppearanceNormality(spread, bank, tail), _spread_over_tokens(
+        seen, surprise, rows, cols, counts
+    )
+
+
+def _spread_over_tokens(
+    seen: _Seen,
+    surprise: NDArray[np.float64],
+    rows: NDArray[np.intp],
+    cols: NDArray[np.intp],
+    counts: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """What each motion token reads from the latest encoder run, as when watching live."""
+    shape = appearance.encoder_shape(seen.tokens.grid)
+    out = np.zeros(len(seen.tokens))
+    held = appearance.HeldMap()
+    cell_rows, cell_cols = appearance.encoder_cell(seen.tokens, shape)
+    token_edges = np.searchsorted(seen.frame, np.arange(len(counts) + 1))
+    vector_edges = np.concatenate([[0], np.cumsum(counts)])
+    for i in range(len(counts)):
+        fresh = None
+        v0, v1 = vector_edges[i], vector_edges[i + 1]
+        if v1 > v0:
+            fresh = np.zeros(shape)
+            fresh[rows[v0:v1], cols[v0:v1]] = surprise[v0:v1]
+        current = held.step(fresh, float(seen.t_s[i]), int(seen.run[i]))
+        t0, t1 = token_edges[i], token_edges[i + 1]
+        if current is not None and t1 > t0:
+            out[t0:t1] = current[cell_rows[t0:t1], cell_cols[t0:t1]]
+    return out
+
+
+def _calibrate(seen: _Seen, surprise: NDArray[np.float64]) -> Calibration:
+    """Event peaks of the left-out frames' scores."""
+    n = len(seen.t_s)
+    highest = np.zeros(n)
+    np.maximum.at(highest, seen.frame, surprise)
+    counts = np.bincount(seen.frame, minlength=n)
+    values = np.maximum(highest - np.log(np.maximum(counts, 1)), 0.0)
+    smoother, run = Smoother(), -1
+    smooth = np.zeros(n)
+    for i in range(n):
+        if seen.run[i] != run:
+            smoother, run = Smoother(), int(seen.run[i])
+        smooth[i] = smoother.step(float(values[i]), float(seen.passed_s[i]))
+    return Calibration(*event_peaks(seen.t_s, smooth, seen.run))

@@ -1,0 +1,236 @@
+"""Normal footage as it is kept while learning: blocks of tokens, within a bounded memory."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors import appearance
+from detectors.arrayfile import Arrays
+from detectors.calibration import BLOCK_S
+from detectors.observer import Observation
+from detectors.tokens import ENERGY, FEATURES
+
+MAX_TOKENS = 1_000_000
+MAX_BLOCKS = 40_000
+_HALF_MAX = 60_000.0  # float16 ends at 65,504; flow that fast is an error anyway
+_SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """About 3 s of unbroken footage: n frames, m tokens, k encoder vectors.
+
+    `ordinal`: number of the block since learning began. `run`: changes when footage is broken.
+    `t_s`, `passed_s`: (n,) of each frame. `counts`: (n,) tokens in it; `rows`, `cols` (m,) and
+    `features` (m, 9) float16 of them. `vector_counts`: (n,) encoder vectors, `vector_rows`,
+    `vector_cols` (k,) and `vectors` (k, E) float16 of them.
+    """
+
+    ordinal: int
+    run: int
+    t_s: NDArray[np.float64]
+    passed_s: NDArray[np.float32]
+    counts: NDArray[np.int32]
+    rows: NDArray[np.int16]
+    cols: NDArray[np.int16]
+    features: NDArray[np.float16]
+    vector_counts: NDArray[np.int32]
+    vector_rows: NDArray[np.int16]
+    vector_cols: NDArray[np.int16]
+    vectors: NDArray[np.float16]
+
+    @property
+    def weight(self) -> int:
+        """What it costs to keep, in tokens."""
+        vector_cost = self.vectors.shape[1] // 8 + 1
+        return 1 + len(self.rows) + len(self.vector_rows) * int(vector_cost)
+
+
+class Footage:
+    """Blocks of normal footage; when there is too much, a fair sample of the blocks.
+
+    Which blocks stay depends on their ordinal alone, so learning twice from the same footage gives
+    the same. Memory: at most `max_tokens` tokens of 22 bytes and a part again for the encoder's.
+    """
+
+    def __init__(self, vector_dim: int = 0, max_tokens: int = MAX_TOKENS) -> None:
+        """`vector_dim`: E of the encoder, 0 without one."""
+        self.vector_dim = vector_dim
+        self._max_tokens = max_tokens
+        self._heap: list[tuple[float, int, Block]] = []  # smallest priority first: next to go
+        self._weight = 0
+        self._open: list[Observation] = []
+        self._run = 0
+        self.ordinal = 0
+        self.footage_s = 0.0
+        self.grid: tuple[int, int] | None = None
+
+    def add(self, observation: Observation) -> None:
+        """Take one frame; frames of a camera come in order."""
+        if self.grid is not None and observation.tokens.grid != self.grid:
+            self.__init__(self.vector_dim, self._max_tokens)  # type: ignore[misc]
+        self.grid = observation.tokens.grid
+        last = self._open[-1] if self._open else None
+        if last is not None and last.generation != observation.generation:
+            self.close()
+            self._run += 1
+        elif last is not None and observation.t_s - self._open[0].t_s >= BLOCK_S:
+            self.close()
+        self.footage_s += observation.passed_s
+        self._open.append(observation)
+
+    def close(self) -> None:
+        """End the block that is open."""
+        if not self._open:
+            return
+        block = _block(self._open, self.ordinal, self._run, self.vector_dim)
+        self._open = []
+        self.ordinal += 1
+        self._keep(block)
+
+    def blocks(self) -> list[Block]:
+        """The blocks kept, in order of time; ends the one that is open."""
+        self.close()
+        return sorted((block for _, _, block in self._heap), key=lambda block: block.ordinal)
+
+    def _keep(self, block: Block) -> None:
+        priority = float(np.random.default_rng([_SEED, block.ordinal]).random())
+        heapq.heappush(self._heap, (priority, block.ordinal, block))
+        self._weight += block.weight
+        while self._weight > self._max_tokens or len(self._heap) > MAX_BLOCKS:
+            self._weight -= heapq.heappop(self._heap)[2].weight
+
+    def to_arrays(self) -> tuple[dict[str, Any], Arrays]:
+        """Everything kept, as plain numbers."""
+        blocks = self.blocks()
+        header = {
+            "vector_dim": self.vector_dim,
+            "run": self._run,
+            "ordinal": self.ordinal,
+            "footage_s": self.footage_s,
+            "grid": list(self.grid) if self.grid else None,
+        }
+        return header, pack(blocks, self.vector_dim)
+
+    @classmethod
+    def from_arrays(cls, header: dict[str, Any], arrays: Arrays) -> "Footage":
+        """What `to_arrays` gave; KeyError, TypeError or ValueError when it does not fit."""
+        footage = cls(int(header["vector_dim"]))
+        footage._run = int(header["run"]) + 1  # what comes next does not follow on this
+        footage.footage_s = float(header["footage_s"])
+        if header["grid"] is not None:
+            rows, cols = header["grid"]
+            footage.grid = (int(rows), int(cols))
+        for block in unpack(arrays, footage.vector_dim):
+            footage._keep(block)
+        footage.ordinal = int(header["ordinal"])
+        return footage
+
+
+def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -> Block:
+    tokens = [frame.tokens for frame in frames]
+    features = np.concatenate([t.features for t in tokens])
+    features[:, ENERGY] = np.minimum(features[:, ENERGY], _HALF_MAX)
+    vector_counts = np.zeros(len(frames), np.int32)
+    rows, cols, vectors = [], [], []
+    for i, frame in enumerate(frames):
+        if frame.encoded is not None and vector_dim:
+            r, c = appearance.cells_of(frame.tokens, frame.encoded.shape)
+            vector_counts[i] = len(r)
+            rows.append(r)
+            cols.append(c)
+            vectors.append(frame.encoded[:, r, c].T)
+    return Block(
+        ordinal=ordinal,
+        run=run,
+        t_s=np.array([frame.t_s for frame in frames]),
+        passed_s=np.array([frame.passed_s for frame in frames], np.float32),
+        counts=np.array([len(t) for t in tokens], np.int32),
+        rows=np.concatenate([t.rows for t in tokens]),
+        cols=np.concatenate([t.cols for t in tokens]),
+        features=features.astype(np.float16),
+        vector_counts=vector_counts,
+        vector_rows=_concatenated(rows, np.int16),
+        vector_cols=_concatenated(cols, np.int16),
+        vectors=(
+            np.concatenate(vectors).astype(np.float16)
+            if vectors
+            else np.zeros((0, vector_dim), np.float16)
+        ),
+    )
+
+
+def _concatenated(parts: list[NDArray[np.intp]], dtype: type) -> NDArray[Any]:
+    return np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)
+
+
+_FRAME = ("t_s", "passed_s", "counts", "vector_counts")
+_TOKEN = ("rows", "cols", "features")
+_VECTOR = ("vector_rows", "vector_cols", "vectors")
+
+
+def pack(blocks: list[Block], vector_dim: int) -> Arrays:
+    """Blocks one behind the other, and how long each is."""
+    empty = _block_of_nothing(vector_dim)
+    arrays: Arrays = {
+        name: np.concatenate([getattr(block, name) for block in [empty, *blocks]])
+        for name in (*_FRAME, *_TOKEN, *_VECTOR)
+    }
+    arrays["ordinals"] = np.array([block.ordinal for block in blocks], np.int64)
+    arrays["runs"] = np.array([block.run for block in blocks], np.int64)
+    arrays["frames"] = np.array([len(block.t_s) for block in blocks], np.int64)
+    return arrays
+
+
+def unpack(arrays: Arrays, vector_dim: int) -> Iterator[Block]:
+    """The blocks that `pack` was given; KeyError or ValueError when the lengths do not fit."""
+    ordinals, runs, frames = arrays["ordinals"], arrays["runs"], arrays["frames"]
+    empty = _block_of_nothing(vector_dim)
+    for name in (*_FRAME, *_TOKEN, *_VECTOR):
+        like, array = getattr(empty, name), arrays[name]
+        if array.dtype != like.dtype or array.shape[1:] != like.shape[1:]:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}")
+    counts, vector_counts = arrays["counts"], arrays["vector_counts"]
+    n, m, k = len(arrays["t_s"]), len(arrays["rows"]), len(arrays["vector_rows"])
+    fits = (
+        len(ordinals) == len(runs) == len(frames)
+        and all(a.dtype == np.int64 and a.ndim == 1 for a in (ordinals, runs, frames))
+        and int(frames.sum()) == n == len(counts) == len(vector_counts) == len(arrays["passed_s"])
+        and int(counts.sum(dtype=np.int64)) == m == len(arrays["cols"]) == len(arrays["features"])
+        and int(vector_counts.sum(dtype=np.int64)) == k == len(arrays["vector_cols"])
+        and k == len(arrays["vectors"])
+        and all(not len(a) or a.min() >= 0 for a in (frames, counts, vector_counts))
+    )
+    if not fits:
+        raise ValueError("its parts do not belong together")
+    f = t = v = 0
+    for ordinal, run, length in zip(ordinals, runs, frames, strict=True):
+        f1 = f + int(length)
+        t1, v1 = t + int(counts[f:f1].sum()), v + int(vector_counts[f:f1].sum())
+        parts = {name: arrays[name][f:f1] for name in _FRAME}
+        parts |= {name: arrays[name][t:t1] for name in _TOKEN}
+        parts |= {name: arrays[name][v:v1] for name in _VECTOR}
+        yield Block(ordinal=int(ordinal), run=int(run), **parts)
+        f, t, v = f1, t1, v1
+
+
+def _block_of_nothing(vector_dim: int) -> Block:
+    whole, half = np.zeros(0, np.int32), np.zeros(0, np.int16)
+    return Block(
+        ordinal=0,
+        run=0,
+        t_s=np.zeros(0),
+        passed_s=np.zeros(0, np.float32),
+        counts=whole,
+        rows=half,
+        cols=half,
+        features=np.zeros((0, FEATURES), np.float16),
+        vector_counts=whole,
+        vector_rows=half,
+        vector_cols=half,
+        vectors=np.zeros((0, vector_dim), np.float16),
+    )

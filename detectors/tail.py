@@ -1,0 +1,50 @@
+"""Tails: how surprising a number is, given numbers seen on normal footage."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+KNOTS = 257
+EXCEEDING = 30
+"""So many of the largest numbers, at least, that the exponential beyond them can be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Surprise -log P(X >= x) under normal footage: empirical, and exponential beyond `beyond`.
+
+    `knots`: (K,) float64, ascending: quantiles of the numbers seen, evenly spread in probability
+    from 0 to 1 - exp(-`surprise`). `beyond` is the last of them, `scale` > 0 the mean excess.
+    """
+
+    knots: NDArray[np.float64]
+    surprise: float
+    scale: float
+
+    @property
+    def beyond(self) -> float:
+        """Where the empirical part ends."""
+        return float(self.knots[-1])
+
+    def __call__(self, x: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Surprise of each number, nats, >= 0, not decreasing in x."""
+        x = np.asarray(x, np.float64)
+        reach = 1.0 - np.exp(-self.surprise)
+        p = np.interp(x, self.knots, np.linspace(0.0, reach, len(self.knots)))
+        over = np.maximum(x - self.beyond, 0.0) / self.scale
+        return np.asarray(-np.log1p(-np.minimum(p, reach)) + over)
+
+
+def fit_tail(values: NDArray[np.floating], quantile: float = 0.99) -> Tail:
+    """Fit to numbers seen on normal footage; ValueError when there are fewer than two."""
+    values = np.sort(np.asarray(values, np.float64))
+    n = len(values)
+    if n < 2:
+        raise ValueError("a tail needs at least two numbers")
+    quantile = max(0.5, min(quantile, 1.0 - EXCEEDING / n))
+    knots = np.quantile(values, np.linspace(0.0, quantile, KNOTS))
+    excess = values[values > knots[-1]] - knots[-1]
+    floor = 1e-3 * max(abs(float(knots[-1])), 1e-3)
+    scale = max(float(excess.mean()) if len(excess) else 0.0, floor)
+    return Tail(knots, -float(np.log(1.0 - quantile)), scale)
