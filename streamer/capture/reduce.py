@@ -2,7 +2,7 @@
 
 Both are made by halving while that is possible, which averages 2x2 pixels at the speed of memory,
 and one resize of less than a factor of two. Straight to the size with INTER_AREA, the only other
-way that does not let fine texture flicker, costs two to three times as much (benchmarks/reduce.py).
+way that does not let fine texture flicker, costs up to six times as much (benchmarks/reduce.py).
 """
 
 from functools import lru_cache
