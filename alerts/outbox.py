@@ -222,7 +222,8 @@ class Outbox:
                 self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
         elif (verdict := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise OutboxError(f"the outbox {self.path} {_ADVICE['SQLITE_CORRUPT']} ({verdict})")
+            line = verdict.splitlines()[-1]
+            raise OutboxError(f"the outbox {self.path} {_ADVICE['SQLITE_CORRUPT']} ({line})")
         meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         self.stream = str(meta["stream"])
         self._last, self._forgotten = int(meta["last"]), int(meta["forgotten"])

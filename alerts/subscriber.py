@@ -152,7 +152,7 @@ class Subscriber:
         """Number `seq` of `stream` exists, and is `event` if given: take in all up to it."""
         before = seq - 1 if event is not None else seq
         if self.position is None:
-            self.position = before if self._after is None else self._after
+            self.position = before if self._after is None else min(self._after, before)
         elif stream != self.stream:
             log.warning("the outbox was replaced: following %s from its beginning", stream)
             self.position = 0
