@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from sorawatch import ResourceError
 from streamer.capture.counters import CameraCounters, Phase
 from streamer.capture.frame import FrameHeader, Validity
-from streamer.capture.segment import Segment, check_budget
+from streamer.capture.segment import Segment, check_room, remove_abandoned
 
 __all__ = [
     "CameraCounters",
@@ -81,6 +81,15 @@ class StoredFrame(NamedTuple):
 def ring_bytes(slots: int) -> int:
     """Bytes of shared memory that a ring of so many slots takes (16: 15.3 MB)."""
     return _PAGE + slots * _SLOT_BYTES
+
+
+def check_budget(total_bytes: int) -> None:
+    """Raise ResourceError unless the machine has room for rings of so many bytes; ask at start.
+
+    What a killed Sorawatch left in shared memory is removed first.
+    """
+    remove_abandoned()
+    check_room(total_bytes, "the cameras' frame rings")
 
 
 class FrameRing:

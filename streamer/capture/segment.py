@@ -50,7 +50,7 @@ class Segment:
     @classmethod
     def create(cls, size: int) -> Self:
         """Zeroed memory, every page of it there. ResourceError when the machine lacks it."""
-        check_budget(size, "a camera's frame ring")
+        check_room(size, "a camera's frame ring")
         name = f"{_PREFIX}{secrets.token_hex(8)}"
         made = SharedMemory(name, create=True, size=size)
         made.close()  # only its mapping; the name and the tracker's entry stay
@@ -135,11 +135,11 @@ def remove_abandoned() -> int:
     return removed
 
 
-def check_budget(total_bytes: int, what: str = "the cameras' frame rings") -> None:
-    """Raise ResourceError unless /dev/shm and memory have room for so many more bytes."""
+def check_room(size: int, what: str) -> None:
+    """Raise ResourceError unless /dev/shm and memory have room for so many bytes of `what`."""
     shared, memory = _free()
-    if total_bytes > min(shared, memory):
-        raise _too_little(what, total_bytes, shared, memory)
+    if size > min(shared, memory):
+        raise _too_little(what, size, shared, memory)
 
 
 def _too_little(what: str, needed: int, shared: int, memory: int) -> ResourceError:

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from sorawatch import ResourceError
 from streamer.capture.frame import FrameHeader, Validity
 from streamer.capture.ring import FrameRing, Phase, check_budget, ring_bytes
-from streamer.capture.segment import remove_abandoned
 
 SHM = Path("/dev/shm")  # noqa: S108
 SPAWN = multiprocessing.get_context("spawn")
@@ -303,7 +302,7 @@ def test_what_a_killed_group_left_behind_is_removed(
     owner.stderr.read()
     owner.wait()
     assert segment.is_file()
-    assert remove_abandoned() >= 1
+    check_budget(1)
     assert not segment.exists()
     assert (SHM / ring.name).is_file()
 
