@@ -28,7 +28,7 @@ from gi.repository import (  # type: ignore[import-not-found,import-untyped,unus
 CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
 PIPELINE = (
     f"( appsrc name=feed format=time caps={CAPS} max-bytes=65536 "
-    "! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+    "! rtph264pay name=pay0 pt=96 )"
 )
 ROLE = "viewer"
 
