@@ -2,11 +2,12 @@
 
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import pytest
+from requirements import missing
 
 SHM = Path("/dev/shm")  # noqa: S108
 PATIENCE_S = 5.0
@@ -41,6 +42,30 @@ def _no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert not left, f"child processes left running: {left}"
     left = [name for name in segments if (SHM / name).exists()]
     assert not left, f"shared memory left behind: {left}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that is skipped for want of something that CI requires has failed."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr)
+        name = missing(reason, {marker.name for marker in item.iter_markers()})
+        if name is not None:
+            report.outcome = "failed"
+            report.longrepr = f"SORAWATCH_REQUIRE names {name}, but: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """So has a whole module."""
+    report = yield
+    if report.skipped and missing(str(report.longrepr), set()) is not None:
+        report.outcome = "failed"
+    return report
 
 
 def _children() -> set[int]:

@@ -41,8 +41,20 @@ Exit status: 0 done; 1 ran and the answer is no; 2 usage or configuration; 3 sou
 """
 
 
+class _ReaderGone(Exception):
+    """Whoever read our output has gone. (click turns BrokenPipeError into a plain failure.)"""
+
+
 class _Commands(click.Group):
     """Commands by name, each in the module and by the name that it has."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            status = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as exc:
+            raise _ReaderGone from exc
+        return status
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -70,15 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     try:
         status = cli.main(given or ["--help"], prog_name="sorawatch", standalone_mode=False)
-        sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except click.UsageError as exc:
         name = exc.ctx.command_path if exc.ctx else "sorawatch"
         return _fail(f"{exc.format_message()} See `{name} --help`.", 2, debug)
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; nothing more can be said there, not even at exit.
+    except _ReaderGone:  # nothing more can be said there, not even by the interpreter at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except SorawatchError as exc:

@@ -2,9 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -12,6 +15,8 @@ from sorawatch import ConfigError
 from streamer.capture.source import Source, mask_credentials
 from streamer.logs import set_up_logging
 from streamer.placeholders import fill
+
+_TRAIN_EXTRA = frozenset({"torch", "onnx", "onnxscript", "av"})
 
 CONFIG = click.Path(path_type=Path)
 
@@ -46,6 +51,44 @@ def source_argument(text: str) -> Source:
     if wrong:
         raise ConfigError("\n".join(f"{mask_credentials(text)}: {message}" for message in wrong))
     return Source.parse(filled)
+
+
+@contextmanager
+def needs_train_extra() -> Iterator[None]:
+    """Around the import of training code: says what to install when it is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in _TRAIN_EXTRA:
+            raise
+        raise ConfigError(
+            f"{exc.name} is not installed, training needs it: pip install 'sorawatch[train]'"
+        ) from exc
+
+
+class Progress:
+    """One line on standard error, rewritten where that is a terminal; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        self._terminal = sys.stderr.isatty()
+        self._shown = ""
+
+    def __enter__(self) -> Self:
+        """Nothing to do."""
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Clear the line."""
+        if self._shown:
+            click.echo("\r\033[K", nl=False, err=True)
+
+    def show(self, line: str) -> None:
+        """Replace the line."""
+        if self._terminal and line != self._shown:
+            self._shown = line
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r\033[K{line[:width]}", nl=False, err=True)
 
 
 def print_json(document: object) -> None:

@@ -1,14 +1,12 @@
 """`sorawatch fit`: learn what is normal at one camera."""
 
-import shutil
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from detectors.encoder.providers import Device
-from streamer.cli.common import command, json_option, print_json, source_argument
+from streamer.cli.common import Progress, command, json_option, print_json, source_argument
 from streamer.config import parse_duration
 from streamer.fit import FitProgress, FitReport
 from streamer.fit import fit as learn
@@ -75,8 +73,7 @@ def fit(
     happens. A quarter of an hour gives a first idea, some hours of different days a good one.
     ${NAME} in a source comes from the environment, which keeps passwords out of `ps`.
     """
-    progress = _Progress(seconds)
-    try:
+    with Progress() as progress:
         report = learn(
             [source_argument(source) for source in sources],
             out,
@@ -85,10 +82,8 @@ def fit(
             encoder=None if encoder in ("builtin", "off") else Path(encoder),
             use_encoder=encoder != "off",
             device=device,
-            on_progress=progress,
+            on_progress=lambda now: progress.show(_doing(now, seconds)),
         )
-    finally:
-        progress.end()
     if as_json:
         print_json(asdict(report))
     else:
@@ -102,23 +97,6 @@ def _said(report: FitReport) -> str:
     )
 
 
-class _Progress:
-    """One line on a terminal, rewritten; nothing elsewhere."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
-        self._terminal = sys.stderr.isatty()
-        self._shown = ""
-
-    def __call__(self, progress: FitProgress) -> None:
-        done = f"{progress.footage_s:.0f}"
-        done += f" of {self._seconds:.0f} s" if self._seconds is not None else " s"
-        line = f"[{progress.index + 1}/{progress.total}] {progress.source}: learned {done}"
-        if self._terminal and line != self._shown:
-            self._shown = line
-            width = shutil.get_terminal_size().columns - 1
-            click.echo(f"\r\033[K{line[:width]}", nl=False, err=True)
-
-    def end(self) -> None:
-        if self._shown:
-            click.echo("\r\033[K", nl=False, err=True)
+def _doing(now: FitProgress, seconds: float | None) -> str:
+    of = "" if seconds is None else f" of {seconds:.0f}"
+    return f"[{now.index + 1}/{now.total}] {now.source}: learned {now.footage_s:.0f}{of} s"

@@ -1,0 +1,61 @@
+"""`sorawatch train`: train the encoder."""
+
+from pathlib import Path
+
+import click
+
+from streamer.cli.common import Progress, command, json_option, needs_train_extra, print_json
+
+
+@command(
+    "train",
+    example="SORAWATCH_FOOTAGE=/footage sorawatch train --config configs/train/first.yaml "
+    "--out runs/first",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What to train, on which footage; see configs/train/.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for checkpoint, metrics.csv and sora.onnx; an interrupted training "
+    "there carries on.",
+)
+@click.option(
+    "--steps", type=click.IntRange(1), help="Instead of the configuration's, for a trial."
+)
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder that keeps motion between trainings.  [default: OUT/cache]",
+)
+@json_option
+def train(
+    config: Path, out: Path, steps: int | None, cache: Path | None, as_json: bool
+) -> None:  # fmt: skip
+    """Train the encoder on normal footage.
+
+    No labels are needed. Needs the extra `train`: pip install 'sorawatch[train]'. The encoder
+    that comes out is used with detect.encoder, and by `sorawatch fit --encoder`.
+    """
+    with needs_train_extra():
+        from detectors.encoder.train import train as train_encoder  # noqa: PLC0415
+
+    with Progress() as progress:
+        path = train_encoder(
+            config,
+            out,
+            cache=cache,
+            steps=steps,
+            progress=lambda step, last, losses: progress.show(
+                f"step {step} of {last}: loss {losses.get('total', float('nan')):.3f}"
+            ),
+        )
+    if as_json:
+        print_json({"encoder": path, "checkpoint": out / "checkpoint.pt"})
+    else:
+        click.echo(f"{path}: the trained encoder")
