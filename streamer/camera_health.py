@@ -87,10 +87,9 @@ class ViewWatch:
     def step(self, luma: NDArray[np.uint8], t_s: float) -> bool:
         """Take one (h, w) luma, about once a second; True while the view is not the learned one."""
         cells = _edge_cells(luma)
-        if self._reference is None or self._reference.shape != cells.shape or t_s < self._last_s:
+        if self._reference is None or self._recent is None or self._recent.shape != cells.shape:
             self._reference, self._recent, self._last_s = cells, cells, t_s
             return False
-        assert self._recent is not None
         passed_s, self._last_s = t_s - self._last_s, t_s
         self._recent = self._recent + np.float32(0.3) * (cells - self._recent)
         other = _correlation(self._recent, self._reference) < self._threshold
@@ -106,7 +105,9 @@ def _edge_cells(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     dy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     height, width = luma.shape
     size = (max(4, width // _CELL_PX), max(4, height // _CELL_PX))
-    cells: NDArray[np.float32] = cv2.resize(cv2.magnitude(dx, dy), size, interpolation=cv2.INTER_AREA)
+    cells: NDArray[np.float32] = cv2.resize(
+        cv2.magnitude(dx, dy), size, interpolation=cv2.INTER_AREA
+    )
     return cells
 
 

@@ -62,7 +62,6 @@ def fit(
     encoder: Path | None = None,
     use_encoder: bool = True,
     device: Device = "auto",
-    threads: int | None = None,
     on_progress: Callable[[FitProgress], None] = lambda _progress: None,
 ) -> FitReport:
     """Learn from `sources`, one after the other, and write `out` (atomically, at the end).
@@ -79,26 +78,29 @@ def fit(
             raise SourceError(f"{source.masked} is live: say for how long, e.g. --seconds 600")
     started_s = time.monotonic()
     session = EncoderSession(encoder, device, 1) if use_encoder else None
-    fitter = NormalityFitter()
+    fitter = NormalityFitter(session, out.stem)
     with ExitStack() as stack:
-        detector = Detector(session, threads=threads)
+        detector = Detector(session)
         stack.callback(detector.close)
         detector.add(_CAMERA, None, fitter)
         for index, source in enumerate(sources):
-            left_s = None if seconds is None else seconds - fitter.seconds
+            left_s = None if seconds is None else seconds - fitter.footage_s
             if left_s is not None and left_s <= 0:
                 break
             detector.reset(_CAMERA)
-            base_s = fitter.seconds
+            end_s = None if left_s is None else fitter.footage_s + left_s
 
-            def tell(source: Source = source, index: int = index) -> None:
-                on_progress(FitProgress(source.masked, index, len(sources), fitter.seconds))
+            def enough(
+                source: Source = source, index: int = index, end_s: float | None = end_s
+            ) -> bool:
+                on_progress(FitProgress(source.masked, index, len(sources), fitter.footage_s))
+                return end_s is not None and fitter.footage_s >= end_s
 
-            _read(source, fps, detector, lambda: fitter.seconds - base_s, left_s, tell)
+            _read(source, fps, detector, enough)
     normality = fitter.finish()
     save(normality, out)
     took_s = time.monotonic() - started_s
-    return FitReport(out, len(sources), fitter.seconds, took_s, normality.sha256)
+    return FitReport(out, len(sources), fitter.footage_s, took_s, normality.sha256)
 
 
 def save(normality: Normality, out: Path) -> None:
@@ -111,11 +113,9 @@ def _read(
     source: Source,
     fps: float,
     detector: Detector,
-    learned_s: Callable[[], float],
-    limit_s: float | None,
-    tell: Callable[[], None],
+    enough: Callable[[], bool],
 ) -> None:
-    """Feed one source to the detector until it ends, or until `limit_s` of it was learned.
+    """Feed one source to the detector until it ends, or until `enough`, asked after each window.
 
     In a worker process, as live: a decoder that aborts is an error here and nothing more.
     """
@@ -136,8 +136,7 @@ def _read(
                 detector.step([(_CAMERA, seen.window)])
                 if not seen.intact():
                     detector.reset(_CAMERA)
-                tell()
-                if limit_s is not None and learned_s() >= limit_s:
+                if enough():
                     return
                 continue
             if ended is not None:
@@ -145,7 +144,9 @@ def _read(
             wait([bell], _POLL_S)
             ended = _end(states)
             if ring.written == 0 and ended is None and time.monotonic() > give_up_s:
-                raise SourceError(f"{source.masked}: no picture for {_FIRST_FRAME_S:.0f} s", "timeout")
+                raise SourceError(
+                    f"{source.masked}: no picture for {_FIRST_FRAME_S:.0f} s", "timeout"
+                )
         if ended.reason != "ended" or ring.written == 0:
             why = ended.detail or ended.reason or "no picture"
             raise SourceError(f"{source.masked}: {why}", ended.reason or "error")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
+from detectors.observer import Encoder
 from sorawatch import NormalityError, ResourceError
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Learning:
         normal: Path,
         learn_for_s: float,
         *,
-        fitter: NormalityFitter,
+        encoder: Encoder | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Carry on with the progress that an earlier run left beside `normal`, if there is any."""
@@ -40,18 +41,18 @@ class Learning:
         self._progress = normal.with_name(normal.name + ".learning")
         self._saved_s = clock()
         self._result: Future[Normality] | None = None
-        self.fitter = fitter
+        self.fitter = NormalityFitter(encoder, camera)
         if self._progress.exists():
             try:
-                fitter.load_progress(self._progress)
-                log.info("%s: goes on learning after %.0f s", camera, fitter.seconds)
+                self.fitter = NormalityFitter.load_progress(self._progress, encoder)
+                log.info("%s: goes on learning after %.0f s", camera, self.fitter.footage_s)
             except NormalityError as exc:
                 log.warning("%s: learns anew: %s", camera, exc)
 
     @property
     def share(self) -> float:
         """How much of `learn_for` has been learned, in [0, 1]."""
-        return min(1.0, self.fitter.seconds / self._learn_for_s)
+        return min(1.0, self.fitter.footage_s / self._learn_for_s)
 
     @property
     def computing(self) -> bool:
@@ -65,7 +66,7 @@ class Learning:
         costs nothing that was learned.
         """
         if self._result is None:
-            if self.fitter.seconds >= self._learn_for_s:
+            if self.fitter.footage_s >= self._learn_for_s:
                 self._result = pool.submit(self._finish)
             elif self._clock() - self._saved_s >= SAVE_EVERY_S:
                 self.save()
@@ -77,13 +78,13 @@ class Learning:
             return result.result()
         except (NormalityError, ResourceError, OSError) as exc:
             log.error("%s: cannot finish learning, goes on: %s", self._camera, exc)
-            self._learn_for_s = self.fitter.seconds + SAVE_EVERY_S
+            self._learn_for_s = self.fitter.footage_s + SAVE_EVERY_S
             return None
 
     def save(self) -> None:
         """Keep the progress for the next start."""
         self._saved_s = self._clock()
-        if self.computing or self.fitter.seconds <= 0:
+        if self.computing or self.fitter.footage_s <= 0:
             return
         try:
             self._progress.parent.mkdir(parents=True, exist_ok=True)

@@ -17,11 +17,14 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alerts.event import Event, EventDraft, Provenance
 from alerts.writer import AlertWriter, WriterSettings
 from detectors.detector import Detector
-from detectors.encoder.session import EncoderSession
-from detectors.normality import Normality
+from detectors.encoder.session import EncoderOutput, EncoderSession
+from detectors.normality import Normality, load
 from sorawatch import NormalityError, __version__
 from streamer.capture.doorbell import Doorbell, wait
 from streamer.capture.ring import FrameRing, check_budget, ring_bytes
@@ -77,9 +80,8 @@ class Pipeline:
             normal = self._load_normality(self._cameras)
             check_budget(sum(ring_bytes(c.capture.slots) for c in self._cameras.values()))
             self._detector = Detector(
-                self._session,
-                threads=self._config.detect.threads,
-                on_inference=self._metrics.inference_s.observe,
+                None if self._session is None else TimedEncoder(self._session, self._metrics),
+                threads=self._config.detect.threads or len(os.sched_getaffinity(0)),
             )
             stack.callback(self._detector.close)
             self._pool = stack.enter_context(ThreadPoolExecutor(1, "learning"))
@@ -239,6 +241,7 @@ class Pipeline:
         return len(ready)
 
     def _every_second(self) -> None:
+        self._supervisor.check()
         mono_s, utc_s = time.monotonic(), time.time()
         for watch in self._watches.values():
             self._tell(watch.every_second(mono_s, utc_s, self._pool))
@@ -312,7 +315,8 @@ class Pipeline:
                 found[name] = None
                 continue
             try:
-                found[name] = Normality.load(path, encoder_sha256=encoder)
+                normality = found[name] = load(path)
+                normality.check_encoder(encoder, path)
             except NormalityError as exc:
                 raise NormalityError(f"cameras.{name}.normal: {exc}") from exc
         return found
@@ -391,7 +395,23 @@ class Pipeline:
         return rate
 
 
+class TimedEncoder:
+    """An encoder whose runs go into the metrics."""
+
+    def __init__(self, session: EncoderSession, metrics: Metrics) -> None:
+        """Wrap a session."""
+        self.contract = session.contract
+        self.sha256 = session.sha256
+        self.accepts = session.accepts
+        self._session = session
+        self._metrics = metrics
+
+    def run(self, x: NDArray[np.float32]) -> EncoderOutput:
+        """As `EncoderSession.run`."""
+        with self._metrics.inference_s.time():
+            return self._session.run(x)
+
+
 def _digest(camera: CameraConfig) -> str:
     """SHA-256 of what was decided with; the source is left out, since it may hold a password."""
     return hashlib.sha256(camera.model_dump_json(exclude={"source"}).encode()).hexdigest()
-

@@ -10,7 +10,6 @@ from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.health import HealthLog
 from alerts.judge import Judge, JudgeSettings, Observation
 from detectors.detector import Detector
-from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
 from detectors.score import Score
 from streamer.camera_health import CameraHealth, ConditionChange, HealthSettings
@@ -108,7 +107,7 @@ class CameraWatch:
                 region=score.region,
                 parts=score.parts,
                 text=score.text,
-                expected_per_day=self._normality.expected_per_day(score.value),
+                expected_per_day=self._normality.calibration.expected_per_day(score.value),
             )
         )
         return drafts + [self._pictured(draft, seen) for draft in made]
@@ -124,7 +123,9 @@ class CameraWatch:
             drafts += self._close_judge(change.utc_s, "camera_lost")
         return drafts
 
-    def every_second(self, mono_s: float, utc_s: float, pool: ThreadPoolExecutor) -> list[EventDraft]:
+    def every_second(
+        self, mono_s: float, utc_s: float, pool: ThreadPoolExecutor
+    ) -> list[EventDraft]:
         """What only time tells: long runs of invalid pictures, learning that is done."""
         counters = self._ring.counters
         now = (counters.frames_analysed, counters.invalid_frozen, counters.invalid_black)
@@ -137,15 +138,7 @@ class CameraWatch:
             )
             drafts = self._conditions(changes, utc_s)
         if self.learning is not None:
-            normality = self.learning.step(pool)
-            if normality is not None:
-                log.info("%s: has learned what is normal: %s", self.name, self.learning.normal)
-                self.learning = None
-                drafts += self._log.condition("learning", False, utc_s)
-                self._detector.remove(self.name)
-                self._watch(normality)
-            elif self.learning.fitter.seconds > 0:
-                drafts += self._log.condition("learning", True, utc_s)
+            drafts += self._learn_on(self.learning, utc_s, pool)
         return drafts
 
     def close(self, utc_s: float, ended_by: EndedBy = "stopped") -> list[EventDraft]:
@@ -158,12 +151,14 @@ class CameraWatch:
     def _close_judge(self, utc_s: float, ended_by: EndedBy) -> list[EventDraft]:
         if self._judge is None:
             return []
-        return self._judge.close(max(self._newest_utc_s, min(utc_s, self._newest_utc_s + 1)), ended_by)
+        return self._judge.close(
+            max(self._newest_utc_s, min(utc_s, self._newest_utc_s + 1)), ended_by
+        )
 
     def _watch(self, normality: Normality) -> None:
         """Judge from now on by `normality`."""
         config = self.config
-        threshold = normality.threshold(config.alerts_per_day)
+        threshold = normality.calibration.threshold(config.alerts_per_day)
         log.info("%s: %s", self.name, threshold.text)
         self._normality = normality
         self._detector.add(self.name, normality)
@@ -179,9 +174,8 @@ class CameraWatch:
 
     def _learn(self) -> None:
         assert self.config.normal is not None  # noqa: S101 - resolve() has filled it in
-        fitter = NormalityFitter()
         self.learning = Learning(
-            self.name, self.config.normal, self.config.learn_for_s, fitter=fitter
+            self.name, self.config.normal, self.config.learn_for_s, encoder=self._detector.encoder
         )
         log.info(
             "%s: no normality file %s, learns for %.0f s first (%.0f %% done)",
@@ -190,7 +184,22 @@ class CameraWatch:
             self.config.learn_for_s,
             100 * self.learning.share,
         )
-        self._detector.add(self.name, None, fitter)
+        self._detector.add(self.name, None, self.learning.fitter)
+
+    def _learn_on(
+        self, learning: Learning, utc_s: float, pool: ThreadPoolExecutor
+    ) -> list[EventDraft]:
+        was_computing = learning.computing
+        normality = learning.step(pool)
+        if normality is not None:
+            log.info("%s: has learned what is normal: %s", self.name, learning.normal)
+            self.learning = None
+            self._watch(normality)
+            return self._log.condition("learning", False, utc_s)
+        if learning.computing != was_computing:
+            # Another thread has the fitter while it computes, so the detector must not feed it.
+            self._detector.add(self.name, None, None if learning.computing else learning.fitter)
+        return self._log.condition("learning", True, utc_s)
 
     def _conditions(self, changes: list[ConditionChange], utc_s: float) -> list[EventDraft]:
         drafts = []
@@ -200,7 +209,7 @@ class CameraWatch:
         return drafts
 
     def _pictured(self, draft: EventDraft, seen: RingWindow) -> EventDraft:
-        """The draft with a picture, where pictures are wanted and this frame is the worst so far."""
+        """The draft with its picture, where pictures are wanted."""
         if draft.type == "new":
             self.alerts += 1
         if self._snapshots is None:

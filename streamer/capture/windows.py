@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.window import Window
-from streamer.capture.frame import FrameHeader
+from streamer.capture.frame import FrameHeader, Validity
 from streamer.capture.ring import FrameRing, StoredFrame
 
 MAX_GAP_PERIODS: Final = 2.5
@@ -15,6 +15,10 @@ MAX_GAP_PERIODS: Final = 2.5
 
 MAX_INVALID_S: Final = 1.0
 """So does a longer time from one valid frame to the next, with invalid ones in between."""
+
+
+# A picture that repeats the one before shows the scene all the same: still footage is full of them.
+_SHOWS_THE_SCENE: Final = frozenset({Validity.VALID, Validity.FROZEN})
 
 
 class RingWindow:
@@ -127,7 +131,7 @@ class WindowCutter:
         self.walked = header
         if walked is not None and header.t_media_ns - walked.t_media_ns > self._max_gap_ns:
             self._last = None
-        if header.validity:
+        if header.validity not in _SHOWS_THE_SCENE:
             return None
         if self._last is None or self._differs(stored, self._last):
             past.clear()
