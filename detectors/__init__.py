@@ -1,0 +1,1 @@
+"""From windows of frames to scores: motion, encoder, normality, calibration."""

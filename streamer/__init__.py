@@ -1,0 +1,1 @@
+"""The program: its cameras, and what it does with what they show."""

@@ -1,1 +1,1 @@
-"""The Sora encoder: the model, how it is trained and exported, and how it is run."""
+"""The space-time encoder: model and training (torch), export, and running it (ONNX Runtime)."""
