@@ -170,7 +170,7 @@ class AlertWriter:
         desk.announce(available=True)
         desk.poller.register(self._wake, zmq.POLLIN)
         while True:
-            desk.wait()
+            desk.wait(0 if self._queue else _TICK_MS)
             self._hush()
             with self._lock:
                 closing = not self._open
@@ -250,9 +250,9 @@ class _Desk:
         self.poller.register(sock, zmq.POLLIN)
         return sock
 
-    def wait(self) -> None:
+    def wait(self, timeout_ms: int) -> None:
         """Until something comes in, or a timer may be due."""
-        self.poller.poll(_TICK_MS)
+        self.poller.poll(timeout_ms)
 
     def publish(self, drafts: list[EventDraft]) -> list[Event]:
         """Number, store, send; in this order."""

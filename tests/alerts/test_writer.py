@@ -87,6 +87,16 @@ def test_what_is_queued_at_the_end_is_stored(tmp_path: Path) -> None:
         ]
 
 
+def test_a_burst_waits_for_no_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More at once than one batch holds goes out at once all the same."""
+    monkeypatch.setattr("alerts.writer._TICK_MS", 3_600_000)
+    with AlertWriter(settings(tmp_path)) as writer, subscriber(writer) as events:
+        assert events.wait_available(WAIT_S)
+        for number in range(1200):
+            writer.submit(draft(number))
+        assert seqs(events, 1200) == list(range(1, 1201))
+
+
 def test_a_full_queue_counts_what_it_loses(tmp_path: Path) -> None:
     """submit never blocks: while the thread is held up, what does not fit is counted."""
     held, go_on = threading.Event(), threading.Event()
