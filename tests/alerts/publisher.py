@@ -4,6 +4,7 @@ Prints the two addresses, then tells events until it is killed.
 """
 
 import sys
+import threading
 from itertools import count
 from pathlib import Path
 
@@ -16,13 +17,13 @@ def main() -> None:
     """Publish for ever, no faster than the queue takes it."""
     outbox, first = Path(sys.argv[1]), int(sys.argv[2])
     settings = WriterSettings(outbox, "tcp://127.0.0.1:0", "tcp://127.0.0.1:0")
-    with AlertWriter(settings) as writer:
+    room = threading.Semaphore(50)
+    with AlertWriter(settings, on_published=lambda _event, _latency_s: room.release()) as writer:
         print(writer.publish_address, writer.catch_up_address, flush=True)
         sys.stdin.readline()
         for number in count(first):
             for type_ in ("new", "end"):
-                while writer.queued > 50:
-                    pass
+                room.acquire()
                 writer.submit(draft(number, type_))
 
 
