@@ -6,8 +6,8 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from types import FrameType
 from typing import Self
 
@@ -44,62 +44,71 @@ def run(config: Path, log_level: str | None) -> None:
 
 
 class _Signals:
-    """While entered, signals stop and reload the program that is attached.
+    """While entered, signals stop and reload the pipeline that is attached.
 
-    Entered before the program starts, so that a signal cannot end it half-built.
+    Entered before the pipeline starts, so that a signal cannot end it half-built. Signals arrive
+    through a socket, on a thread of their own: Python's handlers wait for the main thread, which
+    may be inside a call that does not return.
     """
 
     def __init__(self, config: Path) -> None:
         self._config = config
-        self._received: SimpleQueue[int | None] = SimpleQueue()
         self._pipeline: Pipeline | None = None
         self._ending = False
         self._thread = threading.Thread(target=self._obey, name="signals")
+        self._reloads = ThreadPoolExecutor(1, "reload")
 
     def __enter__(self) -> Self:
+        self._arrived, self._sent = socket.socketpair()
+        self._sent.setblocking(False)
+        self._fd_before = signal.set_wakeup_fd(self._sent.fileno(), warn_on_full_buffer=False)
         numbers = (*_END, signal.SIGHUP)
         self._before = {number: signal.signal(number, self._handle) for number in numbers}
+        self._thread.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        if self._pipeline is not None:
-            self._received.put(None)
-            self._thread.join()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._fd_before)
+        self._sent.close()  # ends the thread
+        self._thread.join()
+        self._arrived.close()
+        self._reloads.shutdown(cancel_futures=True)
 
     def attach(self, pipeline: Pipeline) -> None:
         """From now on signals are for `pipeline`; systemd is told that it runs."""
         self._pipeline = pipeline
-        self._thread.start()
+        if self._ending:  # it came while the pipeline was being built
+            pipeline.stop()
         _notify("READY=1")
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        # Runs between any two steps of the main thread, so it must not wait for a lock:
-        # `SimpleQueue.put` is made for this. The thread does the rest.
-        if number in _END:
-            if self._ending:
-                os._exit(128 + number)
-            self._ending = True
-            if self._pipeline is None:
-                raise SystemExit(128 + number)
-        self._received.put(number)
+        """On the main thread: gives up building what cannot be stopped yet."""
+        if number in _END and self._pipeline is None:
+            raise SystemExit(128 + number)
 
     def _obey(self) -> None:
-        pipeline = self._pipeline
-        assert pipeline is not None  # noqa: S101 - `attach` starts this thread
-        while (number := self._received.get()) is not None:
-            if number == signal.SIGHUP:
-                _notify("RELOADING=1")
-                _reload(pipeline, self._config)
-                _notify("READY=1")
-            else:
-                log.info("%s: stopping", signal.Signals(number).name)
-                _notify("STOPPING=1")
-                pipeline.stop()
+        while numbers := self._arrived.recv(64):
+            for number in numbers:
+                if number in _END:
+                    self._end(number)
+                elif number == signal.SIGHUP and self._pipeline is not None:
+                    # On another thread: an end that is asked for meanwhile must not wait for it.
+                    self._reloads.submit(_reload, self._pipeline, self._config)
+
+    def _end(self, number: int) -> None:
+        if self._ending:
+            os._exit(128 + number)
+        self._ending = True
+        if self._pipeline is not None:
+            log.info("%s: stopping", signal.Signals(number).name)
+            _notify("STOPPING=1")
+            self._pipeline.stop()
 
 
 def _reload(pipeline: Pipeline, config: Path) -> None:
+    _notify("RELOADING=1")
     try:
         pipeline.reload(load_config(config))
     except SorawatchError as exc:
@@ -109,6 +118,7 @@ def _reload(pipeline: Pipeline, config: Path) -> None:
         log.exception("not reloaded, the old configuration stays")
     else:
         log.info("reloaded %s", config)
+    _notify("READY=1")
 
 
 def _notify(state: str) -> None:

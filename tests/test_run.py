@@ -1,0 +1,133 @@
+"""`sorawatch run` as a supervisor sees it: a process that is started, reloaded and stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from streamer.cli import main
+
+# Nothing listens on port 1: the cameras are offline, which is no reason for the program to end.
+CONFIG = """
+cameras:
+  gate: {source: "rtsp://viewer:${PW}@127.0.0.1:1/1"}
+detect: {encoder: off}
+alerts: {publish: tcp://127.0.0.1:0, catch_up: tcp://127.0.0.1:0}
+metrics: {listen: 127.0.0.1:PORT}
+log: {format: json}
+"""
+YARD = '  yard: {source: "rtsp://127.0.0.1:1/2"}\n'
+START_S = 30.0
+
+
+class Running:
+    """A `sorawatch run`, with the socket on which it tells its supervisor how it is."""
+
+    def __init__(self, process: "subprocess.Popen[str]", notified: socket.socket) -> None:
+        self.process = process
+        self._notified = notified
+
+    def told(self) -> str:
+        """The next state that it tells: READY=1, RELOADING=1 or STOPPING=1."""
+        return self._notified.recv(200).decode().splitlines()[0]
+
+    def ended(self) -> tuple[int, str]:
+        """Exit status and standard error, once it has ended."""
+        _, err = self.process.communicate(timeout=START_S)
+        return self.process.returncode, err
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    path = tmp_path / "cameras.yaml"
+    path.write_text(CONFIG.replace("PORT", str(port)))
+    return path
+
+
+@contextmanager
+def running(config: Path) -> Iterator[Running]:
+    """Start it, and wait until it says that it is ready."""
+    address = config.parent / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(address))
+        notified.settimeout(START_S)
+        code = "import sys; from streamer.cli import main; sys.exit(main())"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "run", str(config)],
+            env=os.environ | {"NOTIFY_SOCKET": str(address), "PW": "hunter2"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            program = Running(process, notified)
+            assert program.told() == "READY=1"
+            yield program
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_gracefully(config: Path, number: signal.Signals) -> None:
+    """SIGTERM and Ctrl-C end the program with status 0; its supervisor is told; no secret is."""
+    with running(config) as program:
+        program.process.send_signal(number)
+        assert program.told() == "STOPPING=1"
+        status, err = program.ended()
+    assert status == 0, err
+    assert "hunter2" not in err
+
+
+def test_reload_takes_cameras_over_and_keeps_the_old_when_wrong(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGHUP brings in a new camera; a configuration with a mistake changes nothing but the log."""
+    monkeypatch.setenv("PW", "hunter2")
+    with running(config) as program:
+        good = config.read_text().replace("detect:", YARD + "detect:", 1)
+        for text in (good, good.replace("yard", "y a r d")):
+            config.write_text(text)
+            program.process.send_signal(signal.SIGHUP)
+            assert [program.told(), program.told()] == ["RELOADING=1", "READY=1"]
+        config.write_text(good)
+        assert main(["status", str(config)]) == 0
+        out = capsys.readouterr().out
+        assert "gate" in out
+        assert "yard" in out
+        program.process.send_signal(signal.SIGTERM)
+        _, err = program.ended()
+    assert "not reloaded, the old configuration stays" in err
+    assert "a camera's name is" in err
+
+
+def test_a_second_signal_ends_it_at_once(config: Path) -> None:
+    """Whoever cannot wait for a graceful end asks twice."""
+    with running(config) as program:
+        # Both are pending when it goes on, so the second comes before the end is reached.
+        program.process.send_signal(signal.SIGSTOP)
+        program.process.send_signal(signal.SIGTERM)
+        program.process.send_signal(signal.SIGINT)
+        program.process.send_signal(signal.SIGCONT)
+        status, _ = program.ended()
+    assert status in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+
+
+def test_a_port_in_use_ends_it_with_one_line(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second program on the same ports says which, and ends with the documented status."""
+    monkeypatch.setenv("PW", "hunter2")
+    port = config.read_text().partition("listen: 127.0.0.1:")[2].partition("}")[0]
+    with socket.create_server(("127.0.0.1", int(port))):
+        assert main(["run", str(config)]) == 5
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
+    assert f"127.0.0.1:{port}" in lines[-1]
