@@ -7,9 +7,9 @@ An encoder is one ONNX file without external data that maps
     tokens   (B, E, h, w)    float32   local tokens of the newest frame
     anomaly  (B, h, w)       float32   logit that something was not as it should be in that cell
 
-with h = ceil(H/16), w = ceil(W/16), for any B >= 1 and any T, H, W within the bounds that its metadata states. The metadata entry
-`sorawatch.encoder` holds a JSON object with the fields of `Contract`. A file that does not fit is
-refused with the reason (`Contract.parse`).
+with h = ceil(H/16), w = ceil(W/16), for any B >= 1 and any T, H, W within the bounds that its
+metadata states. The metadata entry `sorawatch.encoder` holds a JSON object with the fields of
+`Contract`. A file that does not fit is refused with the reason (`Contract.parse`).
 """
 
 import json

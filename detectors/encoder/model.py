@@ -144,8 +144,8 @@ class Fusion(nn.Module):
 class Local(nn.Module):
     """Local tokens of the newest frame that know the rest of the window.
 
-    c = W [maps of the 4 intervals at this cell] + W_p place, then one block in which each cell attends to
-    the pyramid's tokens z, so that small things keep their place and gain the context.
+    c = W [maps of the 4 intervals at this cell] + W_p place, then one block in which each cell
+    attends to the pyramid's tokens z: small things keep their place and gain the context.
     (B, 4, D, h, w), (B, M, D) -> (B, E, h, w).
     """
 

@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import os
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -87,19 +88,20 @@ def _options(threads: int | None) -> Any:
     return options
 
 
-def environment_problem() -> str | None:
+def environment_problem(installed: Callable[[str], str | None] | None = None) -> str | None:
     """What is wrong with the installed ONNX Runtime and how to mend it; None when all is well.
 
     onnxruntime and onnxruntime-gpu write the same files over each other: with both installed
-    either may be half there, and removing one breaks the other.
+    either may be half there, and removing one breaks the other. `installed`: a distribution's
+    version, None when it is not installed; by default this environment's.
     """
-    both = {name: _version(name) for name in ("onnxruntime", "onnxruntime-gpu")}
-    if None in both.values():
+    plain, gpu = map(installed or _version, ("onnxruntime", "onnxruntime-gpu"))
+    if plain is None or gpu is None:
         return None
     return (
-        f"onnxruntime {both['onnxruntime']} and onnxruntime-gpu {both['onnxruntime-gpu']} are both "
-        "installed and overwrite each other: pip uninstall -y onnxruntime onnxruntime-gpu && "
-        f"pip install onnxruntime-gpu=={both['onnxruntime-gpu']}"
+        f"onnxruntime {plain} and onnxruntime-gpu {gpu} are both installed and overwrite each "
+        "other: pip uninstall -y onnxruntime onnxruntime-gpu && "
+        f"pip install onnxruntime-gpu=={gpu}"
     )
 
 

@@ -3,9 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +18,14 @@ from detectors.encoder.contract import (
 )
 from detectors.encoder.onnx_file import NotOnnx, inspect
 from detectors.encoder.providers import Device, Provider, environment_problem, open_session
-from sorawatch import DeviceError, ModelError
+from sorawatch import ModelError, SorawatchError
 
 __all__ = ["EncoderOutput", "EncoderSession", "environment_problem"]
 
 log = logging.getLogger(__name__)
+
+BUILTIN = Path(__file__).parents[1] / "weights" / "sora.onnx"
+"""The encoder that ships with the program."""
 
 CUDA_CHUNK = 16
 """Windows in one run on a GPU. Always exactly so many (filled up with zeros), so that a window's
@@ -62,16 +63,17 @@ class EncoderSession:
         ModelError when the file is missing, broken or foreign; DeviceError when `device` is `cuda`
         and CUDA cannot be had.
         """
+        self.provider: Provider
         self.path = str(path) if path is not None else "built-in encoder"
         data = _read(path)
         self.sha256 = hashlib.sha256(data).hexdigest()
         self.contract = _check(data, self.path)
         try:
-            self._session, self.provider = _open(data, device, threads)
-        except DeviceError:
+            self._session, self.provider = open_session(data, device, threads)
+        except SorawatchError:
             raise
-        except _OnnxRuntimeError as exc:
-            raise ModelError(f"{self.path}: ONNX Runtime refuses it: {exc}") from exc.__cause__
+        except Exception as exc:  # ONNX Runtime's own errors share no base but Exception
+            raise ModelError(f"{self.path}: ONNX Runtime refuses it: {_line(exc)}") from exc
         self._check_graph()
         self._check_run()
         log.info(
@@ -81,8 +83,6 @@ class EncoderSession:
             self.sha256[:12],
             self.provider,
         )
-
-    provider: Provider
 
     def run(self, x: NDArray[np.float32]) -> EncoderOutput:
         """Encode windows (B, T, C, H, W) float32, B >= 0; see `detectors.encoder.features`.
@@ -150,8 +150,8 @@ class EncoderSession:
             results = self._session.run(
                 OUTPUTS, {INPUT: trial.reshape(1, c.frames, 4, height, width)}
             )
-        except Exception as exc:  # ONNX Runtime's own errors share no base but Exception
-            raise ModelError(f"{self.path}: fails on a trial window: {_first_line(exc)}") from exc
+        except Exception as exc:
+            raise ModelError(f"{self.path}: fails on a trial window: {_line(exc)}") from exc
         h, w = -(-height // STRIDE_PX), -(-width // STRIDE_PX)
         wanted = [(1, c.window_dim), (1, c.token_dim, h, w), (1, h, w)]
         for name, result, shape in zip(OUTPUTS, results, wanted, strict=True):
@@ -164,24 +164,9 @@ class EncoderSession:
                 raise ModelError(f"{self.path}: gives {name} that is not finite on a trial window")
 
 
-class _OnnxRuntimeError(Exception):
-    """ONNX Runtime could not load the model; the cause is its own exception."""
-
-
-def _open(data: bytes, device: Device, threads: int | None) -> tuple[Any, Provider]:
-    try:
-        return open_session(data, device, threads)
-    except DeviceError:
-        raise
-    except Exception as exc:  # its own errors share no base but Exception
-        raise _OnnxRuntimeError(_first_line(exc)) from exc
-
-
 def _read(path: str | Path | None) -> bytes:
     """The file's bytes; ModelError when it is missing, unreadable or too large."""
-    if path is None:
-        with as_file(files("detectors") / "weights" / "sora.onnx") as builtin:
-            return _read(builtin)
+    path = path if path is not None else BUILTIN
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -211,5 +196,5 @@ def _check(data: bytes, path: str) -> Contract:
     return contract
 
 
-def _first_line(exc: Exception) -> str:
+def _line(exc: Exception) -> str:
     return " ".join(str(exc).split())[:300]

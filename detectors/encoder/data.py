@@ -1,0 +1,281 @@
+"""Batches for training: windows from many cameras with things planted in them.
+
+Every batch is a function of (seed, step) and the footage alone, so that a training that is resumed
+sees what one that was never interrupted would have seen.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.encoder.contract import STRIDE_PX
+from detectors.encoder.footage import Run
+from detectors.encoder.plant import (
+    ANOMALIES,
+    Blob,
+    Kind,
+    crop,
+    moving_boxes,
+    paste,
+    scale,
+    take,
+    turn,
+)
+from sorawatch import SourceError
+
+IGNORED = -1
+_KINDS = (Kind.NORMAL, Kind.FAST, Kind.SCALED, Kind.TURNED, Kind.FOREIGN, Kind.SLOW)
+_SHARES = (0.25, 0.25, 0.14, 0.14, 0.14, 0.08)
+_PLANTED, _CLEAR = 0.15, 0.02
+"""A cell is planted when this share of it is covered, clear when less than that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B windows and what is true of them; h, w in cells of 16 px.
+
+    `x` (B, T, 4, H, W) float32. `kind` (B, h, w) int64: `Kind` of what was planted in the cell,
+    -1 where a thing only touches it. `planted` (B, h, w) float32: 1 anomaly, 0 none, -1 not to be
+    counted. `moving` (B, h, w) float32: share of the cell that moves. `future` (B, 3, H, W)
+    float32: flow x, y and difference of the frame after the newest, as channels 1 to 3 of X.
+    `clip` (B,) int64: windows of one clip share it.
+    """
+
+    x: NDArray[np.float32]
+    kind: NDArray[np.int64]
+    planted: NDArray[np.float32]
+    moving: NDArray[np.float32]
+    future: NDArray[np.float32]
+    clip: NDArray[np.int64]
+
+
+_Sample = tuple[
+    NDArray[np.float32],
+    NDArray[np.int64],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+]
+
+
+class Batches:
+    """Cuts batches out of runs; see `batch`."""
+
+    def __init__(
+        self, runs: Sequence[Run], frames: int, crop_px: tuple[int, int], *, seed: int
+    ) -> None:
+        """`crop_px`: height and width of the windows, multiples of 16.
+
+        SourceError when no run at ordinary speed is long enough for a window.
+        """
+        self._frames, self._crop, self._seed = frames, crop_px, seed
+        self._clips: dict[tuple[str, str], list[Run]] = defaultdict(list)
+        self._speeds: dict[tuple[str, float], list[Run]] = defaultdict(list)
+        for run in runs:
+            if len(run) < frames + 1:
+                continue
+            if run.speed == 1.0:
+                self._clips[(run.camera, run.name)].append(run)
+            self._speeds[(run.camera, run.speed)].append(run)
+        if not self._clips:
+            raise SourceError(
+                f"no footage is long enough: a window needs {frames + 1} frames of 0.2 s", "ended"
+            )
+        self._known: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
+        self._keys = sorted(self._clips)
+        self._cameras = sorted({camera for camera, _ in self._keys})
+        seconds = np.array([sum(len(r) for r in self._clips[k]) for k in self._keys], float)
+        # Long clips more often, but not so often that few cameras make up all of it.
+        weights = np.sqrt(seconds)
+        self._weights = weights / weights.sum()
+
+    @property
+    def clips(self) -> int:
+        """Clips that are long enough."""
+        return len(self._keys)
+
+    def batch(self, step: int, size: int, *, augment: bool = True) -> Batch:
+        """The batch of this step: `size` windows, in pairs of the same clip."""
+        rng = np.random.default_rng([self._seed, step])
+        samples = []
+        for _ in range(-(-size // 2)):
+            k = int(rng.choice(len(self._keys), p=self._weights))
+            for _ in range(2):
+                samples.append((*self._sample(self._keys[k], rng, augment), k))
+        x, kind, planted, moving, future, clip = zip(*samples[:size], strict=True)
+        return Batch(
+            np.stack(x),
+            np.stack(kind),
+            np.stack(planted),
+            np.stack(moving),
+            np.stack(future),
+            np.array(clip, np.int64),
+        )
+
+    def _sample(self, key: tuple[str, str], rng: np.random.Generator, augment: bool) -> _Sample:
+        """One window, what is planted in it, and what comes next."""
+        runs = self._clips[key]
+        run = runs[int(rng.integers(len(runs)))]
+        newest = int(rng.integers(self._frames - 1, len(run) - 1))
+        zoom = float(np.exp(rng.uniform(-0.25, 0.25))) if augment and rng.random() < 0.5 else 1.0
+        height, width = (round(side / zoom) for side in self._crop)
+        y0, x0 = self._place(run, newest, height, width, rng)
+        x = np.stack(
+            [
+                crop(run, i, y0, x0, height, width)
+                for i in range(newest - self._frames + 1, newest + 2)
+            ]
+        )
+        x, future = x[:-1], x[-1]
+        covered = np.zeros((len(Kind), height, width), np.float32)
+        for _ in range(int(rng.integers(0, 5))):
+            kind = Kind(int(rng.choice(_KINDS, p=_SHARES)))
+            self._plant(x, covered, kind, key[0], run, (y0, x0), rng)
+        if zoom != 1.0:
+            x, future, covered = (_zoom(a, self._crop, zoom) for a in (x, future, covered))
+        if augment:
+            x, future, covered = _flip_and_light(x, future, covered, rng)
+        kinds, planted = _cells(covered)
+        moving = _mean_cells((np.abs(x[-1, 1:]).max(0) > 0).astype(np.float32))
+        return x, kinds, planted, moving, future[1:].copy()
+
+    def _place(
+        self, run: Run, i: int, height: int, width: int, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """Where to cut: mostly around something that moves."""
+        h, w = run.size
+        y = float(rng.uniform(min(0, h - height), max(0, h - height)))
+        x = float(rng.uniform(min(0, w - width), max(0, w - width)))
+        boxes = self._boxes(run, i)
+        if boxes and rng.random() < 0.7:
+            by, bx, b, c = boxes[int(rng.integers(len(boxes)))]
+            y = by + b / 2 - height * rng.uniform(0.15, 0.85)
+            x = bx + c / 2 - width * rng.uniform(0.15, 0.85)
+        return (
+            int(np.clip(y, min(0, h - height), max(0, h - height))),
+            int(np.clip(x, min(0, w - width), max(0, w - width))),
+        )
+
+    def _plant(
+        self,
+        x: NDArray[np.float32],
+        covered: NDArray[np.float32],
+        kind: Kind,
+        camera: str,
+        run: Run,
+        corner: tuple[int, int],
+        rng: np.random.Generator,
+    ) -> None:
+        """Plant one thing of this kind, if one can be found."""
+        h, w = x.shape[2:]
+        blob = self._find(kind, camera, run, (*corner, h, w), rng)
+        if blob is None:
+            return
+        where = blob.middles[-1] - np.asarray(corner, np.float32)  # where it was in its own run
+        if kind == Kind.SCALED:
+            factor = rng.uniform(1.6, 2.4) if rng.random() < 0.7 else rng.uniform(0.4, 0.6)
+            blob = scale(blob, float(factor))
+        elif kind == Kind.TURNED:
+            blob = turn(blob, float(rng.uniform(0.35, 0.75) * np.pi * rng.choice((-1, 1))))
+        elif kind == Kind.FOREIGN:
+            where = np.array([rng.uniform(0.1, 0.9) * h, rng.uniform(0.1, 0.9) * w], np.float32)
+            blob = scale(blob, float(np.exp(rng.uniform(-0.5, 0.5))))
+        mask = paste(x, blob, where)
+        covered *= 1.0 - mask
+        covered[kind] = np.maximum(covered[kind], mask)
+
+    def _find(
+        self,
+        kind: Kind,
+        camera: str,
+        run: Run,
+        view: tuple[int, int, int, int],
+        rng: np.random.Generator,
+    ) -> Blob | None:
+        """A blob at the speed and from the camera that this kind wants, None if there is none.
+
+        Except for FOREIGN it must stand inside `view` (y, x, height, width): speed and size mean
+        something only where they belong.
+        """
+        speed = 1.0
+        if kind == Kind.FAST:
+            speed = float(rng.choice((1.5, 2.0, 3.0), p=(0.3, 0.4, 0.3)))
+        elif kind == Kind.SLOW:
+            speed = 0.5
+        elif kind == Kind.FOREIGN:
+            others = [c for c in self._cameras if c != camera]
+            if not others:
+                return None
+            camera = others[int(rng.integers(len(others)))]
+        runs = self._speeds.get((camera, speed), [])
+        if kind != Kind.FOREIGN:
+            runs = [r for r in runs if r.size == run.size]
+        y0, x0, h, w = view
+        for _ in range(8 if runs else 0):
+            source = runs[int(rng.integers(len(runs)))]
+            i = int(rng.integers(self._frames - 1, len(source)))
+            boxes = self._boxes(source, i)
+            if kind != Kind.FOREIGN:
+                boxes = [
+                    (y, x, b, c)
+                    for y, x, b, c in boxes
+                    if y0 <= y + b / 2 < y0 + h and x0 <= x + c / 2 < x0 + w
+                ]
+            if boxes:
+                return take(source, i, self._frames, boxes[int(rng.integers(len(boxes)))])
+        return None
+
+    def _boxes(self, run: Run, i: int) -> list[tuple[int, int, int, int]]:
+        """`moving_boxes`, remembered: they are asked for again and again."""
+        known = self._known.get((id(run), i))
+        if known is None:
+            known = self._known[(id(run), i)] = moving_boxes(run, i)
+        return known
+
+
+def _zoom(a: NDArray[np.float32], size: tuple[int, int], zoom: float) -> NDArray[np.float32]:
+    """Resize the last two axes; flow (channels 1 and 2 of X) grows with them."""
+    planes = a.reshape(-1, *a.shape[-2:])
+    resized = np.stack([cv2.resize(p, (size[1], size[0])) for p in planes]).astype(np.float32)
+    out = resized.reshape(*a.shape[:-2], *size)
+    if a.shape[-3] == 4:
+        out[..., 1:3, :, :] = np.clip(out[..., 1:3, :, :] * np.float32(zoom), -2.0, 2.0)
+    return out
+
+
+def _flip_and_light(
+    x: NDArray[np.float32],
+    future: NDArray[np.float32],
+    covered: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Mirror left and right, and change light and contrast."""
+    if rng.random() < 0.5:
+        x, future, covered = x[..., ::-1].copy(), future[..., ::-1].copy(), covered[..., ::-1]
+        x[:, 1] *= -1
+        future[1] *= -1
+    gain, lift = np.float32(np.exp(rng.uniform(-0.35, 0.35))), np.float32(rng.uniform(-0.1, 0.1))
+    x[:, 0] = np.clip((x[:, 0] - 0.5) * gain + 0.5 + lift, 0.0, 1.0)
+    x[:, 3] = np.minimum(x[:, 3] * gain, 4.0)
+    return x, future, covered
+
+
+def _mean_cells(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    h, w = plane.shape
+    s = STRIDE_PX
+    return np.asarray(plane.reshape(h // s, s, w // s, s).mean((1, 3)), np.float32)
+
+
+def _cells(covered: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Kind of each cell, and whether it counts as an anomaly (1, 0, or -1: not to be counted)."""
+    shares = np.stack([_mean_cells(plane) for plane in covered])
+    total = shares.sum(0)
+    largest = shares.argmax(0)
+    kinds = np.where(total >= _PLANTED, largest, np.where(total <= _CLEAR, 0, IGNORED))
+    planted = np.isin(kinds, ANOMALIES).astype(np.float32)
+    planted[(kinds == IGNORED) | (kinds == Kind.SLOW)] = -1.0
+    return kinds.astype(np.int64), planted

@@ -1,0 +1,135 @@
+"""What the encoder is trained for, without labels.
+
+1. plant:   which cells hold something planted (anomaly map), and of which kind;
+2. now:     the motion pattern of the newest frame and the look of what moves, read linearly from
+            the tokens, so that distances between tokens mean something;
+3. next:    the motion pattern of the frame after it, from the past alone;
+4. clip:    window vectors of one clip are alike, those of different clips are not.
+
+Only the encoder is kept afterwards; the heads here are thrown away.
+"""
+
+# mypy: allow-subclassing-any
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectors.encoder.contract import STRIDE_PX
+from detectors.encoder.data import IGNORED, Batch
+from detectors.encoder.model import EncoderConfig
+from detectors.encoder.plant import Kind
+
+PATTERN = 7
+LOOK_SIDE = 4
+STILL_WEIGHT = 0.05
+"""Weight of a cell in which nothing moves, against 1 for one that does."""
+
+DEFAULT_WEIGHTS: Mapping[str, float] = {
+    "plant": 1.0,
+    "kind": 0.3,
+    "now": 1.0,
+    "look": 0.3,
+    "next": 0.5,
+    "clip": 0.05,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The weighted sum, and its parts before weighting."""
+
+    total: Tensor
+    parts: dict[str, float]
+
+
+def pattern(motion: Tensor) -> Tensor:
+    """Motion pattern of each cell: (B, 3, H, W) flow x, y, difference -> (B, 7, h, w).
+
+    Mean over what moves of +u, -u, +v, -v and their squared length, in about unit size; the share
+    that moves; the mean difference.
+    """
+    flow, difference = motion[:, :2] * 8.0, motion[:, 2:]
+    moving = (motion.abs().amax(1, keepdim=True) > 0).float()
+    signed = torch.cat([flow.relu(), (-flow).relu(), (flow**2).sum(1, keepdim=True).sqrt()], 1)
+    means = F.avg_pool2d(torch.cat([signed, moving, difference], 1), STRIDE_PX)
+    share = means[:, 5:6]
+    of_moving = means[:, :5] / share.clamp(min=0.02)
+    return torch.cat([of_moving, share, means[:, 6:]], 1)
+
+
+def look(luma: Tensor) -> Tensor:
+    """Look of each cell: (B, 1, H, W) -> (B, 16, h, w), 4x4 means less the cell's mean."""
+    small = F.avg_pool2d(luma, STRIDE_PX // LOOK_SIDE) * 4.0
+    cells = F.pixel_unshuffle(small, LOOK_SIDE)
+    return cells - cells.mean(1, keepdim=True)
+
+
+class Objectives(nn.Module):
+    """The heads and their losses."""
+
+    def __init__(self, config: EncoderConfig, weights: Mapping[str, float]) -> None:
+        """`weights`: of the losses, by name; those missing are not asked for."""
+        super().__init__()
+        unknown = set(weights) - set(DEFAULT_WEIGHTS)
+        if unknown:
+            raise ValueError(f"unknown objectives {sorted(unknown)}")
+        self.weights = dict(weights)
+        self.kind = nn.Conv2d(config.token_dim, len(Kind), 1)
+        self.now = nn.Conv2d(config.token_dim, PATTERN, 1)
+        self.look = nn.Conv2d(config.token_dim, LOOK_SIDE**2, 1)
+        self.next = nn.Conv2d(config.token_dim, PATTERN, 1)
+
+    def forward(self, outputs: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Losses:
+        """Losses of the encoder's outputs on a batch."""
+        window, tokens, anomaly = outputs
+        x = torch.from_numpy(batch.x)
+        moving = torch.from_numpy(batch.moving)
+        weight = (moving > 0.02).float() * (1 - STILL_WEIGHT) + STILL_WEIGHT  # (B, h, w)
+        planted = torch.from_numpy(batch.planted)
+        kind = torch.from_numpy(batch.kind)
+        clear = (torch.from_numpy(batch.kind) != IGNORED) & (planted == 0)
+
+        counted = weight * (planted >= 0) * (1 + 1.5 * (planted > 0))
+        losses = {
+            "plant": _mean(
+                F.binary_cross_entropy_with_logits(anomaly, planted.clamp(min=0), reduction="none"),
+                counted,
+            ),
+            "kind": _mean(
+                F.cross_entropy(self.kind(tokens), kind.clamp(min=0), reduction="none"),
+                weight * (kind != IGNORED),
+            ),
+            "now": _mean(_distance(self.now(tokens), pattern(x[:, -1, 1:])), weight),
+            "look": _mean(_distance(self.look(tokens), look(x[:, -1, :1])), weight),
+            "next": _mean(
+                _distance(self.next(tokens), pattern(torch.from_numpy(batch.future))),
+                weight * clear,
+            ),
+            "clip": _contrast(window, torch.from_numpy(batch.clip)),
+        }
+        total = torch.stack([self.weights[k] * v for k, v in losses.items() if k in self.weights])
+        return Losses(total.sum(), {k: float(v.detach()) for k, v in losses.items()})
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Robust distance over channels: (B, C, h, w) twice -> (B, h, w)."""
+    return F.smooth_l1_loss(a, b, reduction="none", beta=0.5).mean(1)
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def _contrast(window: Tensor, clip: Tensor) -> Tensor:
+    """InfoNCE at temperature 0.1 over windows 2i and 2i + 1; the same clip is no opposite."""
+    z = F.normalize(window, dim=1)
+    likeness = z @ z.T / 0.1
+    same = clip[:, None] == clip[None, :]
+    partner = torch.arange(len(clip)) ^ 1
+    mask = same.clone()
+    mask[torch.arange(len(clip)), partner.clamp(max=len(clip) - 1)] = False
+    return F.cross_entropy(likeness.masked_fill(mask, -1e4), partner.clamp(max=len(clip) - 1))
