@@ -127,7 +127,7 @@ class Rendering:
             touched.append(one.box)
         for occluder in waiting:
             _cover(picture, occluder, touched)
-        rng = np.random.default_rng([scene.seed, 7, frame])
+        rng = np.random.default_rng([scene.seed, 7, scene.take, frame])
         left, top = int(rng.integers(96)), int(rng.integers(96))
         sheet = self._noise[top : top + view.height, left : left + view.width]
         gain = scene.light.gain(t_s, frame)
@@ -148,13 +148,16 @@ def render_scene(
     size: tuple[int, int] = (640, 360),
     crowd: str | float = "normal",
     events: Sequence[EventPlan] = (),
+    take: int = 0,
 ) -> Rendering:
     """Footage of a rendered place: iterate for pictures, `.truth` says what was planted.
 
-    `layout`: plaza, walkway or concourse. `size`: width and height. `crowd`: still, quiet, normal,
-    busy, or a number of people. The same arguments give the same pixels.
+    `layout`: plaza, walkway or concourse. `seed` decides the place, `take` who comes by: normal
+    footage and footage with events of one camera have the same seed and different takes.
+    `size`: width and height. `crowd`: still, quiet, normal, busy, or a number of people.
+    The same arguments give the same pixels.
     """
-    return Rendering(Scene(seed, layout, seconds, size, crowd, events), fps)
+    return Rendering(Scene(seed, layout, seconds, size, crowd, events, take), fps)
 
 
 def encode_h264(

@@ -92,8 +92,11 @@ class Scene:
         size: tuple[int, int],
         crowd: str | float = "normal",
         events: Sequence[EventPlan] = (),
+        take: int = 0,
     ) -> None:
-        """`size`: width and height in pixels. `crowd`: a name in `CROWDS`, or people on average.
+        """`seed` decides the place, `take` who comes by and how the light is.
+
+        `size`: width and height in pixels. `crowd`: a name in `CROWDS`, or people on average.
 
         Raises ConfigError for an unknown layout, crowd or event.
         """
@@ -101,13 +104,14 @@ class Scene:
             raise ConfigError(f"no crowd {crowd!r}: choose one of {', '.join(CROWDS)}, or a number")
         self.layout: Layout = build_layout(layout, size, seed)
         self.seed = seed
+        self.take = take
         self.seconds = seconds
         people = CROWDS[crowd] if isinstance(crowd, str) else float(crowd)
-        rng = np.random.default_rng([seed, 2])
+        rng = np.random.default_rng([seed, 2, take])
         self.crowd: tuple[Actor, ...] = tuple(_crowd(self.layout, people, seconds, rng))
-        self.light = Light(np.random.default_rng([seed, 3]))
+        self.light = Light(np.random.default_rng([seed, 3, take]))
         self._events = [
-            (plan, _event_actor(self.layout, plan, np.random.default_rng([seed, 4, number])))
+            (plan, _event_actor(self.layout, plan, np.random.default_rng([seed, 4, take, number])))
             for number, plan in enumerate(events)
         ]
 

@@ -1,0 +1,109 @@
+"""What the demo does: which cameras there are, and the jobs that make their footage."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamer.demo.footage import read_data_set
+from streamer.demo.prepare import EncodeJob, Job, RenderJob
+from streamer.demo.scene import EventPlan
+
+FPS = 15.0
+SIZE = (640, 360)
+NORMAL_S = 75.0
+"""Seconds of each of the two films of normal footage that a camera learns from."""
+EVENTS_S = 72.0
+_SEED = 1
+_TAIL_S = 4.0  # cameras of a data set show their last picture so long after the longest entry
+
+RENDERED: dict[str, tuple[EventPlan, ...]] = {
+    "plaza": (
+        EventPlan("runner", 9.0),
+        EventPlan("vehicle", 26.0),
+        EventPlan("fall", 48.0),
+    ),
+    "walkway": (
+        EventPlan("vehicle", 8.0),
+        EventPlan("cyclist", 29.0),
+        EventPlan("abandoned", 52.0),
+    ),
+}
+"""The cameras that are rendered, and what happens before them at which second."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPlan:
+    """A camera of the demo: the film that it shows, its truth, and what it learns from."""
+
+    name: str
+    film: Path
+    truth: Path
+    learned: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Cameras, what is learned (name to films of normal footage), and the jobs to do first."""
+
+    cameras: tuple[CameraPlan, ...]
+    normal: dict[str, tuple[Path, ...]]
+    jobs: tuple[Job, ...]
+
+
+def rendered_plan(out: Path) -> Plan:
+    """The rendered places, each a data set of its own in `out/footage`."""
+    cameras, normal, jobs = [], {}, list[Job]()
+    for layout, events in RENDERED.items():
+        folder = out / "footage" / layout
+        films = tuple(folder / "train" / f"{take:02}.mp4" for take in (1, 2))
+        shown, truth = folder / "test" / "01.mp4", folder / "truth" / "01.json"
+        for take, film in enumerate(films, start=1):
+            aside = folder / "truth" / f"train-{film.stem}.json"
+            jobs.append(_render(layout, film, aside, NORMAL_S, take, ()))
+        jobs.append(_render(layout, shown, truth, EVENTS_S, 3, events))
+        cameras.append(CameraPlan(layout, shown, truth, layout))
+        normal[layout] = films
+    return Plan(tuple(cameras), normal, tuple(jobs))
+
+
+def _render(
+    layout: str, film: Path, truth: Path, seconds: float, take: int, events: tuple[EventPlan, ...]
+) -> RenderJob:
+    return RenderJob(
+        str(film), str(truth), _SEED, take, layout, seconds, FPS, SIZE, "normal", events
+    )
+
+
+def recorded_plan(out: Path, data_set: Path) -> Plan:
+    """A data set: a camera for each test entry, all of which learn from `train/`."""
+    found = read_data_set(data_set)
+    fps = Counter(entry.truth.fps for entry in found.test).most_common(1)[0][0]
+    folder = out / "footage" / found.name
+    seconds = max(entry.truth.frames / entry.truth.fps for entry in found.test) + _TAIL_S
+    jobs: list[Job] = []
+    films = []
+    for path in found.train:
+        name = path.name if path.is_dir() else path.stem
+        film = folder / "train" / f"{name}.mp4"
+        count = sum(1 for _ in path.iterdir()) if path.is_dir() else 0
+        films.append(film)
+        jobs.append(EncodeJob(str(film), str(path), fps, count))
+    cameras = []
+    for entry in found.test:
+        film, truth = folder / "test" / f"{entry.name}.mp4", folder / "truth" / f"{entry.name}.json"
+        frames = math.ceil(seconds * entry.truth.fps)
+        jobs.append(
+            EncodeJob(
+                str(film),
+                str(entry.source),
+                entry.truth.fps,
+                frames,
+                seconds,
+                str(truth),
+                entry.truth.as_json(),
+            )
+        )
+        name = "".join(letter if letter.isalnum() else "-" for letter in entry.name)[:60]
+        cameras.append(CameraPlan(f"cam-{name}", film, truth, found.name))
+    return Plan(tuple(cameras), {found.name: tuple(films)}, tuple(jobs))
