@@ -92,6 +92,9 @@ def _addresses(config: Config) -> Iterator[Finding]:
     for key, address in wanted:
         if address is not None:
             yield from _bindable(key, address)
+            if key.startswith("alerts.") and not address.loopback:
+                text = f"whoever can reach {address} can read the alerts; a firewall should say who"
+                yield Finding("note", key, text)
 
 
 def _tcp(endpoint: str) -> HostPort | None:

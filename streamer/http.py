@@ -55,7 +55,6 @@ class StatusServer:
         self._metrics = metrics
         self._token = token
         self._deadline_s = deadline_s
-        self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._open: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="http")
@@ -66,10 +65,10 @@ class StatusServer:
         try:
             self._socket = socket.create_server(self._listen, family=family, backlog=16)
         except OSError as exc:
-            self._loop.close()
             raise ResourceError(
                 f"metrics.listen {self._listen}: {exc.strerror or exc}; choose another port"
             ) from exc
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         return self
 
