@@ -1,11 +1,45 @@
 """One camera's capture: connect, read, reduce, put into the ring; for ever."""
 
+import threading
+import time
 from collections.abc import Callable
+from typing import Final
 
-from streamer.capture.ring import FrameRing
+from sorawatch import SourceError
+from streamer.capture.backoff import Backoff
+from streamer.capture.clock import (
+    ArrivalClock,
+    Clock,
+    Decimator,
+    FrameClock,
+    Pacer,
+    PlayClock,
+    SystemClock,
+)
+from streamer.capture.frame import FrameHeader, Validity
+from streamer.capture.opener import OpenOptions, Picture, Reader, open_source
+from streamer.capture.reduce import (
+    analysis_shape,
+    luma_for_analysis,
+    picture_shape,
+    reduce_picture,
+)
+from streamer.capture.ring import FrameRing, Phase
 from streamer.capture.settings import CaptureSettings
 from streamer.capture.source import Source
-from streamer.capture.states import StateChange
+from streamer.capture.states import CameraState, StateChange
+from streamer.capture.validity import ValidityCheck
+
+__all__ = ["CameraCapture", "CaptureSettings"]
+
+Opener = Callable[[Source, OpenOptions], Reader]
+
+_NS: Final = 1_000_000_000
+_STABLE_NS: Final = 5 * _NS  # a connection that held this long was a good one
+_GAP_PERIODS: Final = 2.5
+_KEEP_FRAMES: Final = 8  # what a reader's window reaches back, in wait mode
+_ROOM_POLL_S: Final = 0.005
+_TIMEOUT_SHARE: Final = 0.95
 
 
 class CameraCapture:
@@ -24,24 +58,252 @@ class CameraCapture:
         settings: CaptureSettings,
         on_state: Callable[[StateChange], None],
         on_frame: Callable[[], None],
+        opener: Opener = open_source,
+        clock: Clock | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
-        raise NotImplementedError
+        """Capture `source` into `ring`, whose only writer this is until `run` has returned."""
+        self._name = name
+        self._source = source
+        self._ring = ring
+        self._counters = ring.counters
+        self._settings = settings
+        self._on_state = on_state
+        self._on_frame = on_frame
+        self._opener = opener
+        self._clock: Clock = clock or SystemClock()
+        self._backoff = backoff or Backoff(max_s=settings.backoff_max_s)
+        self._waiting = settings.mode == "wait" and not source.live
+        self._stop = threading.Event()
+        self._lock = threading.Lock()  # guards _state and _reason, and keeps changes in order
+        self._state: CameraState | None = None
+        self._reason: str | None = None
+        self._generation = _last_generation(ring)
+        self._connections = 0
 
     def run(self) -> None:
-        """Capture until `stop`, or until the source has ended and is to be read once.
+        """Capture until `stop`, or until the source is to be read once and has ended.
 
-        Returns; raises nothing for a source's faults.
+        Returns; raises nothing for a source's faults. With `once`, a fault of a file or folder
+        ends it too, for it would be there the next time. The last state says how it ended.
         """
-        raise NotImplementedError
+        self._go(CameraState.CONNECTING)
+        try:
+            while not self._stop.is_set():
+                fault = self._attempt()
+                if self._stop.is_set():
+                    return
+                ended = fault.reason == "ended"
+                if ended and self._settings.loop and not self._source.live:
+                    continue
+                self._go(CameraState.OFFLINE, fault.reason, str(fault))
+                if self._settings.once and (ended or not self._source.live):
+                    return
+                self._clock.wait(self._stop, self._backoff.next_s())
+        finally:
+            self._rest()
 
     def stop(self) -> None:
         """Ask `run` to return; any thread. Waits end at once, a read that blocks at its timeout."""
-        raise NotImplementedError
+        self._stop.set()
 
     def watch(self, now_ns: int | None = None) -> None:
         """Find out whether the thread is stuck in a read; call it a few times a second.
 
         Any thread but the one in `run`. Goes to `stalled` when a read takes longer than
-        `stall_after_s`; `run` goes back to `online` with the next picture.
+        `stall_after_s`; `run` goes back to `online` with the next picture. `now_ns`: monotonic.
         """
-        raise NotImplementedError
+        if now_ns is None:
+            now_ns = self._clock.mono_ns()
+        with self._lock:
+            started_ns = self._counters.read_started_ns
+            hangs = started_ns and now_ns - started_ns > self._settings.stall_after_s * _NS
+            if hangs and self._state is CameraState.ONLINE:
+                detail = f"{self._source.masked}: no picture for {self._settings.stall_after_s:g} s"
+                self._counters.stalls += 1
+                self._change(CameraState.STALLED, "timeout", detail)
+
+    def _attempt(self) -> SourceError:
+        """Connect and read until that ends; why it did."""
+        started_ns = self._clock.mono_ns()
+        frames_before = self._counters.frames_read
+        try:
+            self._run_once()
+            fault = self._end(self._counters.frames_read - frames_before)
+        except SourceError as error:
+            fault = error
+        finally:
+            self._rest()
+        lasted_ns = self._clock.mono_ns() - started_ns
+        if lasted_ns > _STABLE_NS and self._counters.frames_read > frames_before:
+            self._backoff.reset()
+        return fault
+
+    def _end(self, frames: int) -> SourceError:
+        if not frames:
+            return SourceError(f"{self._source.masked}: no frame in it can be decoded", "codec")
+        what = "the connection broke off" if self._source.live else f"ended after {frames} frames"
+        return SourceError(f"{self._source.masked}: {what}", "ended")
+
+    def _run_once(self) -> None:
+        """Open the source and read it to its end; raises SourceError for anything else."""
+        settings, counters = self._settings, self._counters
+        counters.phase = Phase.OPENING
+        counters.read_started_ns = self._clock.mono_ns()
+        options = OpenOptions(settings.transport, settings.open_timeout_s, settings.read_timeout_s)
+        reader = self._opener(self._source, options)
+        try:
+            counters.read_started_ns = 0
+            counters.phase = Phase.FIRST_READ
+            counters.fps_declared_milli = round(1000 * (reader.fps_declared or 0))
+            counters.reconnects += self._connections > 0
+            self._connections += 1
+            self._read(reader)
+        finally:
+            reader.close()
+
+    def _read(self, reader: Reader) -> None:
+        play = reader.reads_ahead
+        interval_ns = _interval_ns(reader.fps_declared)
+        clock: FrameClock = PlayClock(interval_ns) if play else ArrivalClock(interval_ns)
+        pacer = Pacer() if play and not self._waiting else None
+        decimator = Decimator(self._settings.fps)
+        shelf = _Shelf(self._ring, reader)
+        self._generation += 1
+        last_ns: int | None = None
+        while not self._stop.is_set():
+            receipt_ns = self._grab(reader)
+            if receipt_ns is None:
+                return
+            stamp = clock.stamp(reader.pts_s, receipt_ns)
+            if self._state is not CameraState.ONLINE:
+                self._go(CameraState.ONLINE)
+            if stamp is None:
+                continue
+            t_media_ns = stamp.t_media_ns
+            if pacer is not None:
+                wait_s = pacer.wait_s(t_media_ns, self._clock.mono_ns())
+                if wait_s > 0 and self._clock.wait(self._stop, wait_s):
+                    return
+                receipt_ns = self._clock.mono_ns()  # as if it had come just now
+            if stamp.anew:
+                decimator.reset()
+            if not decimator.wants(t_media_ns):
+                continue
+            gap_ns = _GAP_PERIODS * max(decimator.period_ns, decimator.spacing_ns)
+            if last_ns is not None and (stamp.anew or t_media_ns - last_ns > gap_ns):
+                self._generation += 1
+            last_ns = t_media_ns
+            if not self._room():
+                return
+            self._store(reader, shelf, t_media_ns, receipt_ns)
+
+    def _grab(self, reader: Reader) -> int | None:
+        """Go to the next frame; when it was received, or None at the end."""
+        counters = self._counters
+        started_ns = self._clock.mono_ns()
+        counters.read_started_ns = started_ns
+        there = reader.grab()
+        receipt_ns = self._clock.mono_ns()
+        counters.read_started_ns = 0
+        timeout_s = self._settings.read_timeout_s
+        # A read that has timed out gives an old frame once or twice before it says so.
+        if self._source.live and receipt_ns - started_ns > _TIMEOUT_SHARE * timeout_s * _NS:
+            raise SourceError(f"{self._source.masked}: no picture for {timeout_s:g} s", "timeout")
+        if not there:
+            return None
+        counters.frames_read += 1
+        counters.last_frame_ns = receipt_ns
+        counters.phase = Phase.READING
+        return receipt_ns
+
+    def _room(self) -> bool:
+        """Wait, if told to, until the ring's reader leaves room; False when told to stop."""
+        while self._waiting and not self._ring.has_room(min(_KEEP_FRAMES, self._ring.slots - 2)):
+            if self._clock.wait(self._stop, _ROOM_POLL_S):
+                return False
+        return True
+
+    def _store(self, reader: Reader, shelf: "_Shelf", t_media_ns: int, receipt_ns: int) -> None:
+        counters = self._counters
+        counters.read_started_ns = self._clock.mono_ns()
+        validity, resized = shelf.put(reader)
+        counters.read_started_ns = 0
+        if resized:
+            self._generation += 1
+        counters.height, counters.width = shelf.size
+        header = FrameHeader(
+            generation=self._generation,
+            t_media_ns=t_media_ns,
+            t_mono_ns=receipt_ns,
+            utc_ns=t_media_ns + self._clock.utc_ns() - self._clock.mono_ns(),
+            validity=validity,
+        )
+        self._ring.commit(header)
+        counters.frames_analysed += 1
+        counters.count_invalid(validity)
+        self._on_frame()
+
+    def _rest(self) -> None:
+        self._counters.read_started_ns = 0
+        self._counters.phase = Phase.IDLE
+
+    def _go(self, state: CameraState, reason: str | None = None, detail: str = "") -> None:
+        with self._lock:
+            if (state, reason) != (self._state, self._reason):
+                self._change(state, reason, detail)
+
+    def _change(self, state: CameraState, reason: str | None, detail: str) -> None:
+        """Under the lock."""
+        self._state, self._reason = state, reason
+        self._counters.state = state.code
+        now_ns, utc_s = self._clock.mono_ns(), self._clock.utc_ns() / 1e9
+        self._on_state(StateChange(self._name, state, reason, detail, now_ns, utc_s))
+
+
+class _Shelf:
+    """Puts the frame that a reader has grabbed into the ring, copying as little as possible."""
+
+    def __init__(self, ring: FrameRing, reader: Reader) -> None:
+        """`reader` says how large its frames are to be; they say it themselves later."""
+        self._ring = ring
+        self.size: tuple[int, int] = reader.size[::-1]  # (height, width) of the source picture
+        self._seen = False
+        self._whole: Picture | None = None  # what a picture too large for a slot is decoded into
+        self._check = ValidityCheck()
+
+    def put(self, reader: Reader) -> tuple[Validity, bool]:
+        """Fill the ring's next slot, without committing it; also whether the size has changed."""
+        small = picture_shape(*self.size) if min(self.size) > 0 else (0, 0)
+        into: Picture | None = self._whole
+        if small == self.size:
+            views = self._ring.begin(analysis_shape(*self.size), small)
+            into = views.picture
+        picture = reader.retrieve(into)
+        size = (picture.shape[0], picture.shape[1])
+        resized = self._seen and size != self.size
+        if resized or not self._seen:
+            self._check = ValidityCheck()
+        self.size, self._seen = size, True
+        if picture is not into or small != size:
+            views = self._ring.begin(analysis_shape(*size), picture_shape(*size))
+            reduce_picture(picture, out=views.picture)
+            self._whole = None if picture_shape(*size) == size else picture
+        luma_for_analysis(views.picture, out=views.luma)
+        looks = self._check(views.luma)
+        # The decoder knows better than the looks; but no light is no light.
+        return looks if looks is Validity.BLACK else reader.damage or looks, resized
+
+
+def _interval_ns(fps: float | None) -> int | None:
+    """Time between frames at a declared rate, unless that is a tick count or other nonsense."""
+    return round(_NS / fps) if fps is not None and 0.5 <= fps <= 120 else None
+
+
+def _last_generation(ring: FrameRing) -> int:
+    """Newest generation in the ring: a restarted worker goes on from there."""
+    written = ring.written
+    frames = (ring.read(seq) for seq in range(max(0, written - ring.slots), written))
+    # Where a crash left nothing legible, a number that no earlier one can have reached.
+    nothing = time.monotonic_ns() // 1_000_000 if written else 0
+    return max((frame.header.generation for frame in frames if frame is not None), default=nothing)

@@ -33,6 +33,7 @@ class CaptureSettings:
     loop: bool = False
 
     def __post_init__(self) -> None:
+        """Check; raises ValueError."""
         for name in ("fps", "open_timeout_s", "read_timeout_s", "stall_after_s", "backoff_max_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)}")

@@ -16,12 +16,12 @@ _HTTP_SCHEMES = ("http", "https")
 _DEVICE = re.compile(r"^(?:/dev/video)?(\d{1,3})$")
 
 _URL_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#]*)@")
-_SECRET_KEYS = (
+_KEYS_TO_MASK = (
     r"(?:user|login)?(?:password|passwd|pass|pwd|passphrase|psw)|token|secret|apikey|key|sig|auth"
 )
 # Some cameras take the password in the query (&password=...), some in the path (_password=...).
-_SECRET_PAIR = re.compile(
-    rf"(?i)((?:^|[?&;/_])(?:[a-z]+[_-])*(?:{_SECRET_KEYS})=)([^&;/\s#]+?)(?=_[a-z]+=|[&;/\s#]|$)"
+_PAIR_TO_MASK = re.compile(
+    rf"(?i)((?:^|[?&;/_])(?:[a-z]+[_-])*(?:{_KEYS_TO_MASK})=)([^&;/\s#]+?)(?=_[a-z]+=|[&;/\s#]|$)"
 )
 
 
@@ -42,7 +42,7 @@ def mask_credentials(text: str) -> str:
         user, colon, _ = match.group(2).partition(":")
         return f"{match.group(1)}{user}{':***' if colon else ''}@"
 
-    return _SECRET_PAIR.sub(r"\1***", _URL_USERINFO.sub(userinfo, text))
+    return _PAIR_TO_MASK.sub(r"\1***", _URL_USERINFO.sub(userinfo, text))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -111,9 +111,11 @@ class Source:
         return unquote(user), unquote(password)
 
     def __str__(self) -> str:
+        """`masked`."""
         return self.masked
 
     def __repr__(self) -> str:
+        """Masked as well."""
         return f"Source({self.masked!r})"
 
 
