@@ -36,18 +36,21 @@ class Track:
     def __len__(self) -> int:
         return len(self.headers)
 
-    def latest_lag_s(self) -> float:
-        """The longest that a frame came later than the stream's own time says."""
-        return max((header.t_mono_ns - header.t_media_ns) / 1e9 for header in self.headers)
+    def longest_lag_s(self, since: int = 0) -> float:
+        """The longest that a frame, of those read since, came later than its own time says."""
+        return max((header.t_mono_ns - header.t_media_ns) / 1e9 for header in self.headers[since:])
 
 
 class Rig:
     """A context manager; for the test's thread alone."""
 
-    def __init__(self, workers: int | None = 1) -> None:
+    def __init__(
+        self, workers: int | None = 1, on_state: Callable[[StateChange], None] | None = None
+    ) -> None:
         self._bell = Doorbell()
         self._news = Doorbell()
-        self.supervisor = Supervisor(self._bell, self._heard, workers)
+        self.supervisor = Supervisor(self._bell, on_state or self._heard, workers)
+        self.specs: dict[str, CameraSpec] = {}
         self.rings: dict[str, FrameRing] = {}
         self.tracks: dict[str, Track] = {}
         self.history: dict[str, list[StateChange]] = defaultdict(list)
@@ -79,14 +82,14 @@ class Rig:
         self.rings[name] = FrameRing.create(SLOTS)
         self.tracks[name] = Track()
         chosen = CaptureSettings(**{"fps": 30.0, **settings})
-        self.supervisor.add(CameraSpec(name, Source.parse(source), chosen), self.rings[name])
+        self.specs[name] = CameraSpec(name, Source.parse(source), chosen)
+        self.supervisor.add(self.specs[name], self.rings[name])
         return self.tracks[name]
 
     def remove(self, name: str) -> None:
         """Capture it no more; what was read of it stays."""
         self.supervisor.remove(name)
-        with self.rings.pop(name):
-            pass
+        self.rings.pop(name).__exit__(None, None, None)
 
     def until(self, what: Callable[[], bool], within_s: float = PROMISE_S, why: str = "") -> float:
         """Read on until something holds; how long that took, seconds. AssertionError if too long.

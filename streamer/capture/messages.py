@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from streamer.capture.settings import CaptureSettings
-from streamer.capture.source import Source
+from streamer.capture.source import Source, SourceKind
 from streamer.capture.states import CameraState, StateChange
 
 Message = dict[str, Any]
@@ -52,8 +52,11 @@ def start_message(number: int, spec: CameraSpec, ring: str) -> Message:
         "op": "start",
         "number": number,
         "camera": spec.name,
-        "source": spec.source.url,
-        "fps": spec.source.fps,
+        "source": {
+            "kind": spec.source.kind,
+            "url": spec.source.url,
+            "fps": spec.source.fps,
+        },
         "settings": asdict(spec.settings),
         "ring": ring,
     }
@@ -61,9 +64,11 @@ def start_message(number: int, spec: CameraSpec, ring: str) -> Message:
 
 def read_spec(message: Message) -> CameraSpec:
     """The camera that a `start` message is about."""
+    source = message["source"]
     return CameraSpec(
         message["camera"],
-        Source.parse(message["source"], fps=message["fps"]),
+        # Not parsed anew: what was a folder stays one, also while it is not there.
+        Source(SourceKind(source["kind"]), source["url"], source["fps"]),
         CaptureSettings(**message["settings"]),
     )
 

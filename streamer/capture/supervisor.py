@@ -31,6 +31,7 @@ TICK_S: Final = 1.0
 SILENT_TICKS: Final = 8  # a worker that has not said that it is alive for so long is stuck
 STABLE_S: Final = 30.0  # a worker that has lived for so long is started anew at once
 RESTART_MAX_S: Final = 30.0
+PROBATION_S: Final = 3.0  # for which a worker must live on with a camera that has killed one
 LEAVE_S: Final = 1.5  # for a worker to end before it is killed
 FILES: Final = (SourceKind.FILE, SourceKind.FOLDER)
 
@@ -51,7 +52,9 @@ class CameraStatus:
 @dataclass(eq=False)
 class _Camera:
     """`removed`: its ring is not to be touched any more. `ended`: its source was to be read once
-    and is at its end. Both, `change` and `crashes` are guarded by the supervisor's lock.
+    and is at its end. `killer`: its decoder has killed a worker; that it is online again is
+    `held` back until the worker has lived on for a while, or it would be told at every attempt.
+    What `states` and `remove` touch is guarded by the supervisor's lock.
     """
 
     number: int
@@ -62,6 +65,8 @@ class _Camera:
     removed: bool = False
     ended: bool = False
     pid: int | None = None
+    killer: bool = False
+    held: StateChange | None = None
 
 
 @dataclass(eq=False)
@@ -205,8 +210,9 @@ class Supervisor:
                     tick_s = now_s + TICK_S
                     self._tick()
                 self._start_due(now_s)
-                due = [group.start_at_s for group in self._groups if group.worker is None]
-                self._listen(max(0.0, min([tick_s, *due]) - time.monotonic()))
+                due = [tick_s, *self._release(now_s)]
+                due += [group.start_at_s for group in self._groups if group.worker is None]
+                self._listen(max(0.0, min(due) - time.monotonic()))
         except BaseException as error:
             log.exception("the supervisor died; no camera is captured any more")
             self._error = error
@@ -263,6 +269,23 @@ class Supervisor:
                 for camera in group.cameras.values():
                     if not camera.ended:
                         self._tell_to_start(group.worker, camera)
+
+    def _release(self, now_s: float) -> list[float]:
+        """Believe cameras that are online and have killed no worker since; when to ask again."""
+        later = []
+        for group in self._groups:
+            if group.worker is None:
+                continue
+            for camera in tuple(group.cameras.values()):
+                if camera.held is None:
+                    continue
+                believed_s = group.worker.started_s + PROBATION_S
+                if believed_s <= now_s:
+                    camera.killer, change = False, camera.held
+                    self._tell_state(camera, change)
+                else:
+                    later.append(believed_s)
+        return later
 
     def _tell_to_start(self, worker: WorkerProcess, camera: _Camera) -> None:
         with self._lock:
@@ -384,6 +407,7 @@ class Supervisor:
                 self._lost(camera, detail, reason)
 
     def _lost(self, camera: _Camera, detail: str, reason: str) -> None:
+        camera.killer = camera.killer or reason == "codec"
         with self._lock:
             camera.crashes += 1
             if not camera.removed:  # nobody else writes its counters now
@@ -398,6 +422,9 @@ class Supervisor:
 
     def _tell_state(self, camera: _Camera, change: StateChange) -> None:
         """Pass a change on, once: a camera that is started anew is not new."""
+        camera.held = change if camera.killer and change.state is CameraState.ONLINE else None
+        if camera.held is not None:
+            return
         with self._lock:
             before = camera.change
             known = before is not None and (
