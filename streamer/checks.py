@@ -13,6 +13,7 @@ from sorawatch import SorawatchError
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.source import Source, SourceKind
 from streamer.config import CameraConfig, Config, HostPort, parse_host_port, resolve
+from streamer.status import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def _normal(key: str, camera: CameraConfig, encoder: str | None) -> Iterator[Fin
     if path is None:
         return
     if not path.exists():
-        learned = f"{camera.learn_for_s / 3600:g} h"
+        learned = duration(camera.learn_for_s)
         yield Finding("note", key, f"{path} is not there yet: learned live, for {learned}")
         yield from _folder(key, path.parent)
         return
