@@ -10,6 +10,7 @@ from streamer.status import CameraStatus, ProgramStatus
 
 STATES = ("connecting", "online", "stalled", "offline")
 _INFERENCE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_AGE_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0)
 _LATENCY_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0)
 
 
@@ -32,6 +33,12 @@ class Metrics:
             "sorawatch_alert_latency_seconds",
             "From receiving the frame that made an alert to publishing the alert",
             buckets=_LATENCY_S,
+            registry=self.registry,
+        )
+        self.scored_age_s = Histogram(
+            "sorawatch_scored_age_seconds",
+            "Age of a frame when it had been scored, since it was received",
+            buckets=_AGE_S,
             registry=self.registry,
         )
         self.registry.register(_StatusCollector(snapshot))

@@ -236,7 +236,9 @@ class Pipeline:
                 ready.append((watch, seen))
         if ready:
             scores = self._detector.step([(watch.name, seen.window) for watch, seen in ready])
+            now_ns = time.monotonic_ns()
             for (watch, seen), score in zip(ready, scores, strict=True):
+                self._metrics.scored_age_s.observe((now_ns - seen.header.t_mono_ns) / 1e9)
                 self._tell(watch.observe(seen, score), seen.header.t_mono_ns)
         return len(ready)
 

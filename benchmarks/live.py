@@ -1,0 +1,225 @@
+"""How many live RTSP cameras two cores can watch, and what each of them costs.
+
+`python -m benchmarks.live --cameras 8 24 40 --scene busy` starts a real RTSP server
+(gst-rtsp-server, see CONTRIBUTING.md), fits on footage of the same place, runs the program as a
+user would, and reports for each number of cameras: frames a second of the slowest one, frames
+dropped, age of a frame when it is scored and time from frame to alert (p50, p99), CPU of the
+program and of the server, memory. `--share-still 0.8` makes so many of the cameras still ones.
+
+One JSON line a result. `decode_ms` is what OpenCV's decoder alone takes for the same stream in the
+same run; ratios to it are what to compare across machines.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import yaml
+
+from benchmarks.footage import footage
+from benchmarks.report import report
+from tests.rtsp_server import RtspServer
+
+WARM_UP_S = 25.0
+METRICS = "127.0.0.1:19209"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure each number of cameras; 1 when a camera lost frames at one of them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--cameras", type=int, nargs="+", default=[1, 8, 24, 40])
+    parser.add_argument("--scene", choices=["still", "quiet", "normal", "busy"], default="busy")
+    parser.add_argument("--share-still", type=float, default=0.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--encoder", default="builtin")
+    parser.add_argument("--alerts-per-day", type=float, default=24.0)
+    parser.add_argument("--workers", type=int)
+    options = parser.parse_args(arguments)
+    lost = 0
+    with tempfile.TemporaryDirectory() as folder:
+        normal = Path(folder) / "plaza.normal"
+        _sorawatch("fit", str(footage(options.scene, seconds=120.0, take=1)), "--out", str(normal),
+                   "--encoder", options.encoder)  # fmt: skip
+        decode_ms = decoding_ms(footage(options.scene))
+        for cameras in options.cameras:
+            figures = measure(cameras, options, normal, Path(folder))
+            lost += figures["frames_dropped"]
+            report("live", scene=options.scene, share_still=options.share_still,
+                   cameras=cameras, decode_ms=decode_ms, **figures)  # fmt: skip
+    return 1 if lost else 0
+
+
+def decoding_ms(path: Path) -> float:
+    """CPU ms for one second of footage: OpenCV decoding a file in one thread, nothing else."""
+    code = (
+        "import sys, time, cv2; c = cv2.VideoCapture(sys.argv[1], cv2.CAP_FFMPEG, "
+        "[cv2.CAP_PROP_N_THREADS, 1]); s = time.process_time(); n = 0\n"
+        "while c.grab(): n += 1\n"
+        "print((time.process_time() - s) / n * 15 * 1e3)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True
+    )
+    return round(float(done.stdout), 2)
+
+
+def measure(
+    cameras: int, options: argparse.Namespace, normal: Path, folder: Path
+) -> dict[str, float]:
+    """Run the program on so many cameras for a while; what it did and what it took."""
+    with RtspServer() as server:
+        still = round(cameras * options.share_still)
+        server.serve("busy", footage(options.scene), shared=True)
+        server.serve("still", footage("still"), shared=True)
+        config = {
+            "cameras": {
+                f"cam{i}": {
+                    "source": server.url("still" if i < still else "busy"),
+                    "normal": str(normal),
+                    "alerts_per_day": options.alerts_per_day,
+                }
+                for i in range(cameras)
+            },
+            "detect": {"encoder": options.encoder},
+            "capture": {"workers": options.workers},
+            "alerts": {
+                "publish": f"ipc://{folder}/publish",
+                "catch_up": f"ipc://{folder}/catch-up",
+                "outbox": str(folder / f"{cameras}.db"),
+            },
+            "metrics": {"listen": METRICS},
+            "log": {"level": "warning"},
+        }
+        path = folder / "cameras.yaml"
+        path.write_text(yaml.safe_dump(config))
+        with _running(path) as program:
+            _until_online(cameras)
+            time.sleep(WARM_UP_S)
+            before, cpu_before, server_before = _status(), cpu_s(program), server.cpu_s()
+            scrape_before = _scrape()
+            start_s = time.monotonic()
+            ages = []
+            while time.monotonic() - start_s < options.seconds:
+                time.sleep(1.0)
+                ages += [c["frame_age_s"] for c in _status()["cameras"]]
+            took_s = time.monotonic() - start_s
+            after, scrape = _status(), _scrape()
+            used_ms = (cpu_s(program) - cpu_before) / took_s * 1e3
+            memory = memory_mb(program)
+            return {
+                "seconds": round(took_s),
+                "fps_slowest": round(min(_deltas(before, after, "frames")) / took_s, 2),
+                "analysed_fps_slowest": round(
+                    min(_deltas(before, after, "frames_analysed")) / took_s, 2
+                ),
+                "frames_dropped": sum(_dropped(after)) - sum(_dropped(before)),
+                "reconnects": sum(_deltas(before, after, "reconnects")),
+                "newest_frame_age_s_max": round(max(ages), 3),
+                **_quantiles("scored_age", "sorawatch_scored_age_seconds", scrape_before, scrape),
+                **_quantiles("frame_to_alert", "sorawatch_alert_latency_seconds", {}, scrape),
+                "alerts": sum(c["alerts"] for c in after["cameras"]),
+                "cpu_ms_per_s": round(used_ms),
+                "cpu_ms_per_camera_s": round(used_ms / cameras, 2),
+                "server_cpu_ms_per_s": round((server.cpu_s() - server_before) / took_s * 1e3),
+                "memory_mb": round(memory),
+                "memory_mb_per_camera": round(memory / cameras, 1),
+            }
+
+
+def cpu_s(program: psutil.Process) -> float:
+    """CPU of the program and all its children so far, seconds."""
+    total = 0.0
+    for process in [program, *program.children(recursive=True)]:
+        times = process.cpu_times()
+        total += times.user + times.system
+    return total
+
+
+def memory_mb(program: psutil.Process) -> float:
+    """Proportional share of memory of the program and its children: shared pages count once."""
+    processes = [program, *program.children(recursive=True)]
+    return sum(process.memory_full_info().pss for process in processes) / 1e6
+
+
+def _sorawatch(*arguments: str) -> None:
+    command = [sys.executable, "-c", "from streamer.cli import main; raise SystemExit(main())"]
+    subprocess.run([*command, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def _running(config: Path) -> Iterator[psutil.Process]:
+    command = [sys.executable, "-c", "from streamer.cli import main; raise SystemExit(main())"]
+    with subprocess.Popen([*command, "run", str(config)], env={**os.environ}) as process:
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+def _status() -> dict:
+    with urllib.request.urlopen(f"http://{METRICS}/status", timeout=5) as answer:
+        return json.load(answer)
+
+
+def _until_online(cameras: int, patience_s: float = 60.0) -> None:
+    end_s = time.monotonic() + patience_s
+    while time.monotonic() < end_s:
+        try:
+            states = [c["state"] for c in _status()["cameras"]]
+        except OSError:
+            states = []
+        if states.count("online") == cameras:
+            return
+        time.sleep(0.5)
+    raise SystemExit(f"only {states.count('online')} of {cameras} cameras came online")
+
+
+def _scrape() -> dict[str, dict[float, float]]:
+    """Every histogram's buckets: name -> upper bound -> count, over all labels."""
+    with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found: dict[str, dict[float, float]] = {}
+    for line in text.splitlines():
+        if "_bucket{" in line:
+            name, rest = line.split("_bucket{", 1)
+            bound = float(rest.split('le="')[1].split('"')[0].replace("+Inf", "inf"))
+            buckets = found.setdefault(name, {})
+            buckets[bound] = buckets.get(bound, 0.0) + float(line.rsplit(" ", 1)[1])
+    return found
+
+
+def _quantiles(name: str, metric: str, before: dict, after: dict) -> dict[str, float | None]:
+    """p50 and p99, seconds: the upper bound of the bucket in which they lie."""
+    then = before.get(metric, {})
+    counts = {bound: n - then.get(bound, 0.0) for bound, n in sorted(after.get(metric, {}).items())}
+    total = max(counts.values(), default=0.0)
+    if not total:
+        return {f"{name}_p50_s": None, f"{name}_p99_s": None}
+    return {
+        f"{name}_p{share}_s": next(b for b, n in counts.items() if n >= total * share / 100)
+        for share in (50, 99)
+    }
+
+
+def _deltas(before: dict, after: dict, key: str) -> list[int]:
+    then = {c["name"]: c[key] for c in before["cameras"]}
+    return [c[key] - then[c["name"]] for c in after["cameras"]]
+
+
+def _dropped(status: dict) -> list[int]:
+    return [sum(c["dropped"].values()) for c in status["cameras"]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
