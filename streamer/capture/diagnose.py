@@ -186,13 +186,10 @@ class _Client:
         lines.append("User-Agent: sorawatch")
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if self._challenge is not None and self._credentials is not None:
-            lines.append(
-                f"Authorization: {authorization(self._challenge, *self._credentials, method, target)}"
-            )
+            answer = authorization(self._challenge, *self._credentials, method, target)
+            lines.append(f"Authorization: {answer}")
         if not self._rtsp:
-            lines.append(
-                "Connection: keep-alive" if self._challenge is None else "Connection: close"
-            )
+            lines.append("Connection: close")
         return self._connection.exchange("\r\n".join(lines) + "\r\n\r\n", body=self._rtsp)
 
 
