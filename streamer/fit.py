@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -96,7 +96,7 @@ def fit(
                 on_progress(FitProgress(source.masked, index, len(sources), fitter.footage_s))
                 return end_s is not None and fitter.footage_s >= end_s
 
-            _read(source, fps, detector, enough)
+            _read(source, index, fps, detector, enough)
     normality = fitter.finish()
     save(normality, out)
     took_s = time.monotonic() - started_s
@@ -111,12 +111,14 @@ def save(normality: Normality, out: Path) -> None:
 
 def _read(
     source: Source,
+    index: int,
     fps: float,
     detector: Detector,
     enough: Callable[[], bool],
 ) -> None:
     """Feed one source to the detector until it ends, or until `enough`, asked after each window.
 
+    `index`: of the source, so that its generations are not taken for those of another.
     In a worker process, as live: a decoder that aborts is an error here and nothing more.
     """
     states: SimpleQueue[StateChange] = SimpleQueue()
@@ -133,7 +135,8 @@ def _read(
         while True:
             seen = cutter.next()
             if seen is not None:
-                detector.step([(_CAMERA, seen.window)])
+                generation = (index << 32) + seen.window.generation
+                detector.step([(_CAMERA, replace(seen.window, generation=generation))])
                 if not seen.intact():
                     detector.reset(_CAMERA)
                 if enough():
