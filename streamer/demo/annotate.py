@@ -15,10 +15,11 @@ _TEXT = (255, 255, 255)
 _LEAST_WIDTH = 640  # smaller pictures are enlarged, or the writing would cover them
 
 
-def annotate(picture: Picture, heading: str, reason: str, region: Share | None) -> Picture:
+def annotate(picture: Picture, heading: str, reason: str | None, region: Share | None) -> Picture:
     """The picture (h, w, 3) BGR with its region framed, between a heading and a reason.
 
-    The bands with the writing are added above and below: nothing of the picture is covered.
+    The bands with the writing are added above and below: nothing of the picture is covered. None
+    for what the picture already has.
     """
     height, width = picture.shape[:2]
     factor = max(1, math.ceil(_LEAST_WIDTH / width))
@@ -32,7 +33,10 @@ def annotate(picture: Picture, heading: str, reason: str, region: Share | None) 
         bottom = round((region[1] + region[3]) * height)
         thick = max(2, width // 320)
         cv2.rectangle(out, (left, top), (right, bottom), _FRAME, thick, cv2.LINE_AA)
-    return np.asarray(np.vstack([_band(heading, width), out, _band(reason, width)]), dtype=np.uint8)
+    parts = [_band(heading, width), out]
+    if reason is not None:
+        parts.append(_band(reason, width))
+    return np.asarray(np.vstack(parts), dtype=np.uint8)
 
 
 def _band(text: str, width: int) -> Picture:

@@ -20,8 +20,28 @@ class ChildError(SorawatchError):
     """A child process of the demo failed; its status becomes the demo's."""
 
     def __init__(self, message: str, exit_status: int) -> None:
+        """`exit_status`: what the demo ends with."""
         super().__init__(message)
         self.exit_status = exit_status  # type: ignore[misc]
+
+
+class LineReader:
+    """Whole lines from a child's standard output, without ever waiting for one."""
+
+    def __init__(self, child: "subprocess.Popen[str]") -> None:
+        """`child`: started with `talks`."""
+        assert child.stdout is not None  # noqa: S101 - `talks` makes it a pipe
+        self._fd = child.stdout.fileno()
+        os.set_blocking(self._fd, False)
+        self._rest = b""
+
+    def lines(self) -> list[str]:
+        """The lines that have come since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self._fd, 65_536):
+                self._rest += part
+        *whole, self._rest = self._rest.split(b"\n")
+        return [line.decode("utf-8", "replace") for line in whole]
 
 
 def sorawatch_command() -> list[str]:

@@ -34,12 +34,16 @@ RENDERED: dict[str, tuple[EventPlan, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class CameraPlan:
-    """A camera of the demo: the film that it shows, its truth, and what it learns from."""
+    """A camera of the demo: the film that it shows, its truth, and what it learns from.
+
+    `seconds`: how long the film lasts. `learned`: a name in `Plan.normal`.
+    """
 
     name: str
     film: Path
     truth: Path
     learned: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def rendered_plan(out: Path) -> Plan:
             aside = folder / "truth" / f"train-{film.stem}.json"
             jobs.append(_render(layout, film, aside, NORMAL_S, take, ()))
         jobs.append(_render(layout, shown, truth, EVENTS_S, 3, events))
-        cameras.append(CameraPlan(layout, shown, truth, layout))
+        cameras.append(CameraPlan(layout, shown, truth, layout, EVENTS_S))
         normal[layout] = films
     return Plan(tuple(cameras), normal, tuple(jobs))
 
@@ -105,5 +109,5 @@ def recorded_plan(out: Path, data_set: Path) -> Plan:
             )
         )
         name = "".join(letter if letter.isalnum() else "-" for letter in entry.name)[:60]
-        cameras.append(CameraPlan(f"cam-{name}", film, truth, found.name))
+        cameras.append(CameraPlan(f"cam-{name}", film, truth, found.name, seconds))
     return Plan(tuple(cameras), {found.name: tuple(films)}, tuple(jobs))
