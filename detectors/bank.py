@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEIGHBOURS = 3
+_CANDIDATES = 50_000  # that `thin` looks for rare tokens among; keeps an hour's footage quick
 
 
 class Bank:
@@ -24,6 +25,17 @@ class Bank:
         """Number of tokens kept."""
         return len(self.tokens)
 
+    def nearest(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distance (m,) to the nearest token."""
+        distances, _ = cv2.batchDistance(
+            np.ascontiguousarray(queries, np.float32),
+            self.tokens,
+            cv2.CV_32F,
+            normType=cv2.NORM_L2,
+            K=1,
+        )
+        return np.asarray(distances)[:, 0]
+
     def ask(self, queries: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Mean distance (m,) to the nearest three, and the index (m,) of the nearest one."""
         if not len(queries):
@@ -40,7 +52,24 @@ class Bank:
 
 
 def thin(tokens: NDArray[np.float32], size: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Indices of at most `size` tokens that stand for all of them, ascending: drawn by chance."""
-    if len(tokens) <= size:
-        return np.arange(len(tokens))
-    return np.sort(rng.permutation(len(tokens))[:size])
+    """Indices of at most `size` tokens that stand for all of them, ascending.
+
+    Half are drawn by chance, which follows what is common; the others are each the farthest from
+    all drawn before it, so that what is rare but normal is not forgotten.
+    """
+    n = len(tokens)
+    if n <= size:
+        return np.arange(n)
+    order = rng.permutation(n)
+    common, others = order[: size // 2], order[size // 2 : size // 2 + _CANDIDATES]
+    candidates = tokens[others]
+    squares = np.einsum("ij,ij->i", candidates, candidates)
+    drawn = Bank(tokens[common])
+    distance = drawn.nearest(candidates) ** 2
+    rare = np.empty(min(size - len(common), len(others)), np.intp)
+    for i in range(len(rare)):
+        rare[i] = farthest = int(np.argmax(distance))
+        apart = squares + squares[farthest] - 2.0 * (candidates @ candidates[farthest])
+        np.minimum(distance, apart, out=distance)
+        distance[farthest] = -1.0
+    return np.sort(np.concatenate([common, others[rare]]))

@@ -18,8 +18,8 @@ DAY_S = 86400.0
 BLOCK_S = 3.0
 """Peaks closer than about this are one event."""
 
-_TAIL_SHARE = 0.2  # of the blocks: their peaks shape the tail
-_TAIL_RANGE = (10, 200)
+_TAIL_SHARE = 0.1  # of the blocks: their peaks shape the tail
+_TAIL_RANGE = (8, 200)
 _PRIOR_SCALE = 1.5  # of the tail, nats; a surprise that is calibrated has about 1
 _PRIOR_WEIGHT = 3.0
 _Z90 = 1.645

@@ -65,6 +65,8 @@ class Footage:
         self._weight = 0
         self._open: list[Observation] = []
         self._run = 0
+        self._generation: int | None = None
+        self._t_s = 0.0
         self.ordinal = 0
         self.footage_s = 0.0
         self.grid: tuple[int, int] | None = None
@@ -74,14 +76,20 @@ class Footage:
         if self.grid is not None and observation.tokens.grid != self.grid:
             self.__init__(self.vector_dim, self._max_tokens)  # type: ignore[misc]
         self.grid = observation.tokens.grid
-        last = self._open[-1] if self._open else None
-        if last is not None and last.generation != observation.generation:
+        if self._broken(observation):
             self.close()
             self._run += 1
-        elif last is not None and observation.t_s - self._open[0].t_s >= BLOCK_S:
+        elif self._open and observation.t_s - self._open[0].t_s >= BLOCK_S:
             self.close()
+        self._generation, self._t_s = observation.generation, observation.t_s
         self.footage_s += observation.passed_s
         self._open.append(observation)
+
+    def _broken(self, observation: Observation) -> bool:
+        """Whether this frame does not follow on the one before it."""
+        return self._generation is not None and (
+            observation.generation != self._generation or observation.t_s <= self._t_s
+        )
 
     def close(self) -> None:
         """End the block that is open."""
