@@ -25,12 +25,14 @@ CELL_PX = 4
 BOX_PX = 32
 WHOLE_SHARE = 0.65
 SIGMAS = 5.0
-THRESHOLD_RANGE = (6.0, 16.0)
+THRESHOLD_RANGE = (6.0, 24.0)
 NOISE_RISE_S = 20.0
 MIN_SIDE_PX = 16
 """Pictures with a shorter side are too small for flow: nothing ever moves there."""
 
 _MEDIAN_TO_SIGMA = 1.0 / 0.6745
+_SAME_LIGHT = 1.0  # luma levels: a smaller change of the whole picture is none
+_CONTRAST = 8.0  # luma levels between dark and bright halves that show a gain
 _MIN_CHANGED_PX = 2  # of the 16 pixels of a cell, so that single noisy pixels open no gate
 
 
@@ -128,7 +130,8 @@ class MotionAnalyser:
     def _compare(
         self, before: NDArray[np.uint8], now: NDArray[np.uint8], gap_s: float, passed_s: float
     ) -> Motion:
-        difference = _difference(before, now)
+        before = _match_light(before, now)
+        difference = np.asarray(cv2.absdiff(before, now))
         histogram = cv2.calcHist([difference], [0], None, [256], [0, 256]).ravel()
         noise = self._noise_level(histogram, passed_s)
         low, high = THRESHOLD_RANGE
@@ -180,26 +183,29 @@ class MotionAnalyser:
 _KERNEL = np.ones((3, 3), np.uint8)
 
 
-def _difference(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Absolute difference, with a step of the light over the whole picture taken out."""
-    difference = cv2.absdiff(before, now)
-    shift = _light_step(before, now)
-    if shift:
-        signed = cv2.subtract(now, before, dtype=cv2.CV_16S)
-        cv2.subtract(signed, (shift, 0, 0, 0), signed)
-        difference = cv2.convertScaleAbs(signed)
-    return np.asarray(difference)
+def _match_light(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The earlier picture in the light of the newest: gain and offset of the whole picture.
 
-
-def _light_step(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> int:
-    """Levels by which the whole picture got lighter; 0 within one level.
-
-    The median over a coarse grid of the change: things that move cover less than half of it.
+    Judged on a coarse grid by medians, so that what moves has no say as long as it covers less than
+    half; the earlier picture itself when that explains little.
     """
     step = 8
-    change = now[::step, ::step].astype(np.int16) - before[::step, ::step]
-    shift = int(np.median(change))
-    return shift if abs(shift) > 1 else 0
+    x, y = before[::step, ::step].astype(np.float32), now[::step, ::step].astype(np.float32)
+    apart = float(np.median(np.abs(y - x)))
+    if apart <= _SAME_LIGHT:
+        return before
+    bright = x > np.median(x)
+    offset, gain = float(np.median(y) - np.median(x)), 1.0
+    if bright.any() and not bright.all():
+        x0, x1 = float(np.median(x[~bright])), float(np.median(x[bright]))
+        y0, y1 = float(np.median(y[~bright])), float(np.median(y[bright]))
+        if x1 - x0 >= _CONTRAST:
+            gain = min(max((y1 - y0) / (x1 - x0), 0.25), 4.0)
+            offset = y0 - gain * x0
+    if float(np.median(np.abs(y - gain * x - offset))) > 0.7 * apart:
+        return before
+    table = np.clip(np.rint(gain * np.arange(256) + offset), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(before, table))
 
 
 def _median(histogram: NDArray[np.float32], total: float) -> float:
