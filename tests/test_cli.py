@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 
@@ -97,6 +99,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             2,
             "error: rtsp://u:***@h/x: the environment",
         ),
+        (["probe", "rtsp://u:p@127.0.0.1:1/x"], 3, "error: rtsp://u:***@127.0.0.1:1/x: "),
         (["fit", "missing.mp4", "--out", "x.normal"], 3, "error: "),
     ],
 )
@@ -223,6 +226,26 @@ def test_status_is_a_table_or_json(
         assert "401" in capsys.readouterr().err
     assert main(["status", str(config)]) == 5
     assert "is `sorawatch run` running?" in capsys.readouterr().err
+
+
+def test_probe_says_what_a_video_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Codec, size, both rates and time to the first picture, for people and for programs."""
+    video = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+    for brightness in range(0, 200, 10):
+        writer.write(np.full((48, 64, 3), brightness, np.uint8))
+    writer.release()
+    assert main(["probe", str(video)]) == 0
+    out = capsys.readouterr().out
+    assert "64x48" in out
+    assert "10.00 frames/s" in out
+    assert main(["probe", str(video), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["codec"], found["frames"], found["ended"]) == ("mjpg", 20, True)
+    assert main(["probe", str(tmp_path / "none.avi"), "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert json.loads(out)["reason"] == "not_found"
+    assert err.startswith("error: ")
 
 
 def test_listen_catches_up_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
