@@ -62,14 +62,12 @@ def thin(tokens: NDArray[np.float32], size: int, rng: np.random.Generator) -> ND
         return np.arange(n)
     order = rng.permutation(n)
     common, others = order[: size // 2], order[size // 2 : size // 2 + _CANDIDATES]
-    candidates = tokens[others]
-    squares = np.einsum("ij,ij->i", candidates, candidates)
-    drawn = Bank(tokens[common])
-    distance = drawn.nearest(candidates) ** 2
+    candidates = np.ascontiguousarray(tokens[others])
+    distance = Bank(tokens[common]).nearest(candidates)
     rare = np.empty(min(size - len(common), len(others)), np.intp)
     for i in range(len(rare)):
         rare[i] = farthest = int(np.argmax(distance))
-        apart = squares + squares[farthest] - 2.0 * (candidates @ candidates[farthest])
+        apart = Bank(candidates[farthest : farthest + 1]).nearest(candidates)
         np.minimum(distance, apart, out=distance)
         distance[farthest] = -1.0
     return np.sort(np.concatenate([common, others[rare]]))
