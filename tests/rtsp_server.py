@@ -183,7 +183,8 @@ class CutLink:
 
     `cut`: nothing passes any more in either direction and nobody is told, connections stay open
     and new ones are taken but not served; `mend` brings back whatever was held up.
-    `drop_connections`: both sides are told that the connection has gone.
+    `drop_connections`: both sides are told that the connection has gone. `reboot` ends a cut as a
+    camera does that has lost power: connections from before stay silent, new ones are served.
     `damage(share)`: this share of the RTP packets from the server has bytes of its payload
     changed, the same ones every time. `jump(seconds)`: the time stamps of the stream go on that
     much later (or earlier) than they would have.
@@ -227,6 +228,10 @@ class CutLink:
     def mend(self) -> None:
         """Let everything pass again."""
         self._tell("mend")
+
+    def reboot(self) -> None:
+        """Serve new connections again, and never again those from before the cut."""
+        self._tell("reboot")
 
     def drop_connections(self) -> None:
         """Close every connection that there is."""
@@ -283,6 +288,8 @@ class CutLink:
             self._selector.register(self._listener, selectors.EVENT_READ)
             for end in self._ends:
                 self._selector.register(end.sock, self._wanted(end), end)
+        elif command == "reboot":
+            self._selector.register(self._listener, selectors.EVENT_READ)
         elif command == "drop":
             for end in tuple(self._ends):
                 self._close(end)

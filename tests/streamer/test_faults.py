@@ -6,16 +6,20 @@ promised.
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 from capture_rig import PROMISE_S, Rig
 from numbered import write_numbered
 from rtsp_server import CutLink, RtspServer, missing
 
+from streamer.capture.counters import Phase
 from streamer.capture.states import CameraState
 
 pytestmark = [pytest.mark.rtsp, pytest.mark.skipif(bool(missing()), reason=missing())]
@@ -133,6 +137,16 @@ def test_link_is_cut_for_long(rig: Rig, server: RtspServer, link: CutLink) -> No
     assert_back(rig, "link")
 
 
+def test_camera_reboots_without_a_word(rig: Rig, server: RtspServer, link: CutLink) -> None:
+    """A connection that is dead and does not say so is given up in time for a new one."""
+    rig.add("cam", cam(server, link))
+    rig.until_frames("cam", 5)
+    link.cut()
+    rig.until_state("cam", STALLED, "timeout")
+    link.reboot()
+    assert_back(rig, "camera")
+
+
 def test_link_breaks(rig: Rig, server: RtspServer, link: CutLink) -> None:
     """A connection that is closed in the middle of a picture is opened anew."""
     rig.add("cam", cam(server, link))
@@ -207,6 +221,60 @@ def test_time_stamps_jump(rig: Rig, server: RtspServer, link: CutLink, seconds: 
         assert 0 < after.t_media_ns - before.t_media_ns < 1e9
     assert all(header.t_media_ns <= header.t_mono_ns for header in track.headers)
     assert track.longest_lag_s() < LATE_S
+
+
+def test_reconnecting_leaves_nothing_behind(rig: Rig, server: RtspServer) -> None:
+    """Memory, open files and threads of the worker are after many connections what they were.
+
+    `benchmarks/reconnects.py` does the same 200 times.
+    """
+    track = rig.add("cam", cam(server), backoff_max_s=0.1)
+    worker = psutil.Process(rig.supervisor.states()["healthy"].worker_pid)
+
+    def connected_since(generation: int) -> bool:
+        return track.headers[-1].generation > generation
+
+    def reconnect(times: int) -> tuple[int, int, int]:
+        for _ in range(times):
+            last = track.headers[-1].generation
+            server.kick()
+            rig.until(partial(connected_since, last), why="reconnect")
+        memory = worker.memory_info()
+        own = memory.rss - memory.shared  # the ring's pages count as used once touched
+        return own, worker.num_fds(), worker.num_threads()
+
+    rig.until_frames("cam", 1)
+    own, files, threads = reconnect(4)
+    own_after, *others = reconnect(8)
+    print(f"grown by {(own_after - own) / 1024} KiB")
+    assert own_after - own < 1 << 20
+    assert others == [files, threads]
+
+
+def test_decoder_crashes_in_a_shared_worker(
+    healthy_url: str, server: RtspServer, link: CutLink
+) -> None:
+    """Suspicion falls on the camera that was being opened; the others go on together at once."""
+    with Rig(workers=1) as rig:
+        names = ["one", "two"]
+        for name in names:
+            rig.add(name, healthy_url)
+            rig.until_frames(name, 5)
+        link.cut()
+        rig.add("cam", cam(server, link))
+        rig.until(lambda: rig.rings["cam"].counters.phase == Phase.OPENING)
+        crashed = rig.supervisor.states()["cam"].worker_pid
+        assert crashed is not None
+        os.kill(crashed, signal.SIGSEGV)
+        rig.until_state("cam", OFFLINE, "codec")
+        for name in names:
+            rig.until_state(name, ONLINE)
+            rig.until_frames(name, 5)
+        link.mend()
+        assert_back(rig, "suspect")
+        pids = {name: status.worker_pid for name, status in rig.supervisor.states().items()}
+        assert pids["one"] == pids["two"] != pids["cam"]
+        assert crashed not in pids.values()
 
 
 @pytest.mark.footage
