@@ -1,0 +1,28 @@
+"""Run every benchmark that needs nothing but this machine; one JSON line a result.
+
+`python -m benchmarks` or `python -m benchmarks capture ring`. `live` wants gst-rtsp-server and
+runs for a quarter of an hour; `ped2` wants real footage (docs/datasets.md): both only when named.
+"""
+
+import subprocess
+import sys
+
+ALL = ("capture", "ring", "reduce", "encoder", "alerts")
+NAMED_ONLY = ("live", "ped2", "reconnects", "soak")
+
+
+def main(names: list[str]) -> int:
+    """Run them one after the other; the worst exit status."""
+    unknown = sorted(set(names) - {*ALL, *NAMED_ONLY})
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are {', '.join((*ALL, *NAMED_ONLY))}",
+              file=sys.stderr)  # fmt: skip
+        return 2
+    return max(
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+        for name in names or ALL
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
