@@ -434,6 +434,15 @@ class Supervisor:
             if camera.removed or known:
                 return
             camera.change = change
+        well = change.state in (CameraState.CONNECTING, CameraState.ONLINE)
+        log.log(
+            logging.INFO if well else logging.WARNING,
+            "%s: %s%s",
+            change.camera,
+            change.state,
+            "" if well else f" ({change.reason}): {change.detail}",
+            extra={"camera": change.camera, "state": change.state, "reason": change.reason},
+        )
         self._on_state(change)
 
     def _end_all(self) -> None:

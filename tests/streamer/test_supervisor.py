@@ -1,5 +1,6 @@
 """Cameras in worker processes: which share one, and what becomes of them when one dies."""
 
+import logging
 import os
 import signal
 import socket
@@ -167,14 +168,19 @@ def test_close_is_quick_whatever_hangs(silent_port: int, stopped: bool) -> None:
         rig.supervisor.close()  # once more does no harm
 
 
-def test_passwords_show_in_no_process_list(closed_port: int) -> None:
-    """Neither the command line nor the environment of a worker holds a camera's password."""
-    with Rig() as rig:
+def test_passwords_show_nowhere(closed_port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the command line and environment of a worker hold a camera's password, nor logs.
+
+    What the log says of a camera's state it says once.
+    """
+    with caplog.at_level(logging.INFO), Rig() as rig:
         rig.add("cam", f"rtsp://viewer:hunter2%2F@127.0.0.1:{closed_port}/")
         rig.until_state("cam", CameraState.OFFLINE, "refused")
         for file in ("cmdline", "environ"):
             assert b"hunter2" not in Path(f"/proc/{pid_of(rig, 'cam')}/{file}").read_bytes()
         assert not any("hunter2" in change.detail for change in rig.history["cam"])
+        assert "hunter2" not in caplog.text
+        assert len([line for line in caplog.messages if line.startswith("cam: offline")]) == 1
 
 
 def test_a_name_is_given_once(closed_port: int) -> None:

@@ -51,7 +51,7 @@ class Worker:
     def ends(self) -> bool:
         """Whether the process ends soon."""
         self.process.join(PATIENCE_S)
-        return self.process.exitcode == 0
+        return bool(self.process.exitcode == 0)
 
 
 @pytest.fixture
