@@ -95,6 +95,9 @@ def _ask_rtsp(connection: "_Connection", source: Source, transport: Transport) -
     reply = client.request("DESCRIBE", url, {"Accept": "application/sdp"})
     if finding := _refusal(reply, source):
         return finding
+    if not client.ffmpeg_can_answer:
+        text = "it wants a digest that FFmpeg cannot make (SHA-256); choose MD5 in the camera"
+        return _Finding("auth", text)
     track = _video_track(reply.body)
     if track is None:
         return _Finding("codec", "it offers no video")
@@ -168,11 +171,16 @@ class _Client:
         self._rtsp = source.kind is SourceKind.RTSP
         self._challenge: str | None = None
         self._sent = 0
+        self.ffmpeg_can_answer = True
 
     def request(self, method: str, target: str, headers: dict[str, str]) -> _Reply:
         reply = self._exchange(method, target, headers)
         if reply.status == 401 and self._credentials is not None and self._challenge is None:
-            self._challenge = choose_challenge(reply.all("www-authenticate"))
+            challenges = reply.all("www-authenticate")
+            self._challenge = choose_challenge(challenges)
+            # FFmpeg answers the last digest that it is offered, and knows MD5 alone.
+            digests = [c for c in challenges if c.lower().startswith("digest")]
+            self.ffmpeg_can_answer = not digests or "SHA" not in _algorithm(digests[-1])
             if self._challenge is not None:
                 reply = self._exchange(method, target, headers)
         return reply
@@ -296,8 +304,7 @@ def choose_challenge(challenges: list[str]) -> str | None:
     def rank(challenge: str) -> int:
         scheme = challenge.partition(" ")[0].lower()
         if scheme == "digest":
-            algorithm = _fields(challenge).get("algorithm", "MD5").upper().removesuffix("-SESS")
-            return {"MD5": 2, "SHA-256": 3}.get(algorithm, 0)
+            return {"MD5": 2, "SHA-256": 3}.get(_algorithm(challenge), 0)
         return 1 if scheme == "basic" else 0
 
     best = max(challenges, key=rank, default=None)
@@ -310,7 +317,7 @@ def authorization(challenge: str, user: str, password: str, method: str, uri: st
         return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
     fields = _fields(challenge)
     algorithm = fields.get("algorithm", "MD5")
-    make = _HASHES[algorithm.upper().removesuffix("-SESS")]
+    make = _HASHES[_algorithm(challenge)]
 
     def hashed(*words: str) -> str:
         return make(":".join(words).encode()).hexdigest()
@@ -339,6 +346,10 @@ def authorization(challenge: str, user: str, password: str, method: str, uri: st
     if cnonce:
         answer["cnonce"] = _quoted(cnonce)
     return "Digest " + ", ".join(f"{key}={value}" for key, value in answer.items())
+
+
+def _algorithm(challenge: str) -> str:
+    return _fields(challenge).get("algorithm", "MD5").upper().removesuffix("-SESS")
 
 
 def _fields(challenge: str) -> dict[str, str]:

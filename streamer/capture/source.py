@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sorawatch import ConfigError
 
@@ -17,7 +17,8 @@ _DEVICE = re.compile(r"^(?:/dev/video)?(\d{1,3})$")
 
 _URL_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^\s/?#]*)@")
 _KEYS_TO_MASK = (
-    r"(?:user|login)?(?:password|passwd|pass|pwd|passphrase|psw)|token|secret|apikey|key|sig|auth"
+    r"(?:user|login)?(?:password|passwd|passphrase|pass|pas|pwd|psw)"
+    r"|token|secret|apikey|key|sig|auth"
 )
 # Some cameras take the password in the query (&password=...), some in the path (_password=...).
 _PAIR_TO_MASK = re.compile(
@@ -72,7 +73,7 @@ class Source:
         if not text:
             raise ConfigError("source is empty; give a URL, a file, a folder or a device number")
         if any(ord(c) < 32 for c in text):
-            raise ConfigError(f"source {mask_credentials(text)!r} holds control characters")
+            raise ConfigError(f"source {_masked_throughout(text)!r} holds control characters")
         if fps is not None and not 0 < fps <= 1000:
             raise ConfigError(f"fps of a folder must lie between 0 and 1000, not {fps}")
         if match := _SCHEME.match(text):
@@ -120,7 +121,7 @@ class Source:
 
 
 def _parse_url(text: str, scheme: str) -> tuple[SourceKind, str]:
-    masked = mask_credentials(text)
+    masked = _masked_throughout(text)
     if scheme in _RTSP_SCHEMES:
         kind = SourceKind.RTSP
     elif scheme in _HTTP_SCHEMES:
@@ -133,20 +134,18 @@ def _parse_url(text: str, scheme: str) -> tuple[SourceKind, str]:
         raise ConfigError(f"source {masked} holds a space; write it as %20")
     try:
         parts = urlsplit(text)
-        port_is_wrong = parts.port == 0
+        wrong = "" if parts.hostname and parts.port != 0 else "no host, or no such port"
     except ValueError:
-        parts, port_is_wrong = None, True
-    if parts is None or port_is_wrong or not parts.hostname:
-        raise ConfigError(f"source {_masked_throughout(text)}: {_what_is_wrong(text, parts)}")
+        wrong = "host or port unreadable"
+    # user:pass/word@host reads as host "user" and port "pass".
+    userinfo, at, _ = text.partition("://")[2].rpartition("@")
+    if at and re.search(r":[^\]]*[/?#]", userinfo):
+        wrong = "in a password write / as %2F, ? as %3F and # as %23; in a path write @ as %40"
+    if wrong:
+        raise ConfigError(f"source {masked}: {wrong}")
     return kind, scheme + text[len(scheme) :]
 
 
-def _what_is_wrong(text: str, parts: SplitResult | None) -> str:
-    if "@" in text and (parts is None or "@" not in parts.netloc):
-        return "host or port unreadable; in a password write / as %2F, ? as %3F, # as %23"
-    return "no host" if parts is not None and not parts.hostname else "host or port unreadable"
-
-
 def _masked_throughout(text: str) -> str:
-    """Mask a URL that cannot be taken apart, where the password may hold any character."""
-    return re.sub(r"(://[^:@]*):.*@", r"\1:***@", mask_credentials(text))
+    """Mask a URL that may not be one, so that the password may hold any character."""
+    return mask_credentials(re.sub(r"(?s)(://[^:@]*):.*@", r"\1:***@", text))
