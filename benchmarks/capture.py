@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.footage import SIZES, footage
 from benchmarks.report import report
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
