@@ -2,8 +2,12 @@
 
 # mypy: allow-subclassing-any
 
+import contextlib
+import logging
 import os
 import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -16,33 +20,37 @@ from detectors.encoder.model import SoraEncoder
 OPSET = 20
 
 
-def contract_of(model: SoraEncoder, name: str) -> Contract:
-    """The contract that an export of this model keeps."""
-    return Contract(name=name, window_dim=model.config.window_dim, token_dim=model.config.token_dim)
-
-
 def export_onnx(model: SoraEncoder, path: Path, name: str) -> Contract:
     """Write the encoder to `path` whole or not at all; batch, T, H and W stay free.
 
     `name` goes into the metadata, for people. The model is put into evaluation mode.
     """
-    contract = contract_of(model, name)
-    model.eval()
+    config = model.config
+    contract = Contract(name=name, window_dim=config.window_dim, token_dim=config.token_dim)
+    write_whole(path, onnx_bytes(model, contract))
+    return contract
+
+
+def onnx_bytes(model: SoraEncoder, contract: Contract) -> bytes:
+    """The encoder as an ONNX file that keeps `contract`."""
     example = torch.zeros(2, contract.frames, len(CHANNELS), 112, 176)
-    b = torch.export.Dim("B", min=1, max=4096)
-    t = torch.export.Dim("T", min=contract.frames_min, max=contract.frames_max)
-    h = torch.export.Dim("H", min=contract.side_min_px, max=contract.side_max_px)
-    w = torch.export.Dim("W", min=contract.side_min_px, max=contract.side_max_px)
-    program = torch.onnx.export(
-        _Plain(model).eval(),
-        (example,),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=[INPUT],
-        output_names=list(OUTPUTS),
-        dynamic_shapes={"x": {0: b, 1: t, 3: h, 4: w}},
-        verbose=False,
-    )
+    free = {
+        0: torch.export.Dim("B", min=1, max=4096),
+        1: torch.export.Dim("T", min=contract.frames_min, max=contract.frames_max),
+        3: torch.export.Dim("H", min=contract.side_min_px, max=contract.side_max_px),
+        4: torch.export.Dim("W", min=contract.side_min_px, max=contract.side_max_px),
+    }
+    with _quiet():
+        program = torch.onnx.export(
+            _Plain(model).eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"x": free},
+            verbose=False,
+        )
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     proto = program.model_proto
@@ -50,17 +58,22 @@ def export_onnx(model: SoraEncoder, path: Path, name: str) -> Contract:
     entry.key, entry.value = METADATA_KEY, contract.to_json()
     proto.producer_name = "sorawatch"
     onnx.checker.check_model(proto)
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write the file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".onnx")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".new")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(proto.SerializeToString())
+            file.write(data)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return contract
 
 
 class _Plain(nn.Module):
@@ -73,3 +86,21 @@ class _Plain(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         y: tuple[Tensor, Tensor, Tensor] = self.model(x)
         return y
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's own warnings and hundreds of lines of log; errors pass."""
+    loggers = [
+        logging.getLogger(n) for n in ("onnx_ir", "onnxscript", "torch.onnx", "torch.__trace")
+    ]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

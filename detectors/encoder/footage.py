@@ -201,7 +201,7 @@ def _open(folder: Path, name: str, clip: str, camera: str) -> Run:
 
 def _key(path: Path, px: int, period_s: float, speeds: Sequence[float]) -> str:
     """Name of the clip's cache folder: changes with the file, its size and date, and the chain."""
-    first = sorted(path.iterdir())[0] if path.is_dir() else path
+    first = min(path.iterdir(), default=path) if path.is_dir() else path
     stat = first.stat()
     text = (
         f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {CHAIN_VERSION} {px} {period_s} "

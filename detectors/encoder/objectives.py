@@ -28,15 +28,6 @@ LOOK_SIDE = 4
 STILL_WEIGHT = 0.05
 """Weight of a cell in which nothing moves, against 1 for one that does."""
 
-DEFAULT_WEIGHTS: Mapping[str, float] = {
-    "plant": 1.0,
-    "kind": 0.3,
-    "now": 1.0,
-    "look": 0.3,
-    "next": 0.5,
-    "clip": 0.05,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Losses:
@@ -74,9 +65,6 @@ class Objectives(nn.Module):
     def __init__(self, config: EncoderConfig, weights: Mapping[str, float]) -> None:
         """`weights`: of the losses, by name; those missing are not asked for."""
         super().__init__()
-        unknown = set(weights) - set(DEFAULT_WEIGHTS)
-        if unknown:
-            raise ValueError(f"unknown objectives {sorted(unknown)}")
         self.weights = dict(weights)
         self.kind = nn.Conv2d(config.token_dim, len(Kind), 1)
         self.now = nn.Conv2d(config.token_dim, PATTERN, 1)

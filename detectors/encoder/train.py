@@ -20,7 +20,7 @@ from detectors.encoder.data import Batches
 from detectors.encoder.export import export_onnx
 from detectors.encoder.footage import Run, find_footage, load_runs
 from detectors.encoder.model import EncoderConfig, SoraEncoder
-from detectors.encoder.objectives import DEFAULT_WEIGHTS, Objectives
+from detectors.encoder.objectives import Objectives
 from detectors.encoder.plant import ANOMALIES, Kind
 from detectors.encoder.train_config import SPEEDS, TrainConfig, footage_root, load_train_config
 from sorawatch import ModelError, SourceError
@@ -77,7 +77,7 @@ class Trainer:
         self._config, self._out = config, out
         torch.manual_seed(config.seed)
         self.model = SoraEncoder(EncoderConfig(**config.model.model_dump()))
-        self._objectives = Objectives(self.model.config, config.objectives or dict(DEFAULT_WEIGHTS))
+        self._objectives = Objectives(self.model.config, config.objectives)
         self._parameters = [*self.model.parameters(), *self._objectives.parameters()]
         self._optimizer = torch.optim.AdamW(
             self._parameters, config.learning_rate, weight_decay=config.weight_decay

@@ -11,6 +11,8 @@ from sorawatch import ConfigError
 
 FOOTAGE_VARIABLE = "SORAWATCH_FOOTAGE"
 SPEEDS = (1.0, 0.5, 1.5, 2.0, 3.0)
+OBJECTIVES = {"plant": 1.0, "kind": 0.3, "now": 1.0, "look": 0.3, "next": 0.5, "clip": 0.05}
+"""Weights of the objectives unless the configuration says otherwise."""
 
 
 class _Section(BaseModel):
@@ -54,7 +56,7 @@ class TrainConfig(_Section):
     checkpoint_every: int = Field(200, ge=1)
     validate_every: int = Field(400, ge=1)
     model: ModelConfig = ModelConfig()
-    objectives: dict[str, float] = {}
+    objectives: dict[str, float] = OBJECTIVES
 
 
 def load_train_config(path: Path) -> TrainConfig:
@@ -73,6 +75,9 @@ def load_train_config(path: Path) -> TrainConfig:
         raise ConfigError(f"{path}: {key}: {first['msg']}") from exc
     if any(side < STRIDE_PX or side % STRIDE_PX for side in config.crop_px):
         raise ConfigError(f"{path}: crop_px: {config.crop_px} are not multiples of {STRIDE_PX}")
+    unknown = sorted(set(config.objectives) - set(OBJECTIVES))
+    if unknown:
+        raise ConfigError(f"{path}: objectives: {unknown} are none of {sorted(OBJECTIVES)}")
     if config.model.dim % config.model.heads:
         raise ConfigError(f"{path}: model.heads: {config.model.heads} does not divide model.dim")
     return config

@@ -1,0 +1,264 @@
+"""Training: seeded, resumable, and clear about footage that it cannot use."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
+pytest.importorskip("onnxscript", reason="onnxscript (extra train) is absent")
+
+from detectors.encoder.data import Batches  # noqa: E402
+from detectors.encoder.footage import Run, load_runs  # noqa: E402
+from detectors.encoder.plant import Kind, moving_boxes, paste, scale, take, turn  # noqa: E402
+from detectors.encoder.train import Trainer, auc, load_checkpoint, train  # noqa: E402
+from detectors.encoder.train_config import load_train_config  # noqa: E402
+from sorawatch import ConfigError, ModelError, SourceError  # noqa: E402
+
+SIZE = (64, 96)
+
+
+def picture(i: int, speed: float = 1.5) -> np.ndarray:
+    """Two textured things that walk to and fro over a textured ground."""
+    ground = np.random.default_rng(5).integers(60, 120, SIZE, dtype=np.uint8)
+    ground = cv2.GaussianBlur(ground, (5, 5), 0)
+    thing = np.random.default_rng(6).integers(150, 255, (16, 8), dtype=np.uint8)
+    for y, start in ((10, 0), (36, 30)):
+        x = int(abs((start + speed * i) % 160 - 80))
+        ground[y : y + 16, x : x + 8] = thing
+    return ground
+
+
+def make_clip(folder: Path, frames: int, speed: float = 1.5) -> Path:
+    folder.mkdir(parents=True)
+    for i in range(frames):
+        cv2.imwrite(str(folder / f"{i:03}.png"), picture(i, speed))
+    return folder
+
+
+def make_config(path: Path, **changes: object) -> Path:
+    config = {
+        "name": "test",
+        "seed": 4,
+        "footage": [{"files": "a/*", "camera": "a"}, {"files": "b/*"}],
+        "held_out": ["a/2"],
+        "steps": 4,
+        "batch": 4,
+        "crop_px": [48, 64],
+        "warm_up": 2,
+        "checkpoint_every": 2,
+        "validate_every": 2,
+        "model": {"dim": 16, "heads": 2, "layers": 1, "window_dim": 8, "token_dim": 8,
+                  "stem": [8, 8]},
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(config | changes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("footage")
+    for name, speed in (("a/1", 1.5), ("a/2", 1.4), ("b/1", 2.5)):
+        make_clip(root / name, 80, speed)
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    cache = tmp_path_factory.mktemp("cache")
+    speeds = (1.0, 0.5, 1.5, 2.0, 3.0)
+    return [
+        run
+        for name in ("a/1", "a/2", "b/1")
+        for run in load_runs(footage / name, name[0], speeds, cache)
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _footage(footage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SORAWATCH_FOOTAGE", str(footage))
+
+
+def test_training_gives_an_encoder_and_its_metrics(tmp_path: Path) -> None:
+    """A training ends with an encoder that the program takes, a checkpoint, and a table."""
+    from detectors.encoder.session import EncoderSession
+
+    seen: list[int] = []
+    path = train(
+        make_config(tmp_path / "c.yaml"),
+        tmp_path / "out",
+        cache=tmp_path / "cache",
+        progress=lambda step, _, losses: seen.append(step) or losses["total"],
+    )
+    assert seen == [1, 2, 3, 4]
+    assert EncoderSession(path, "cpu", 1).contract.name == "test, 4 steps"
+    with (tmp_path / "out" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["step"]) for r in rows] == [2, 4]
+    assert {"total", "plant", "auc"} <= set(rows[0])
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    """Interrupted in the third of four steps and started again, the weights are the same bits."""
+    config = load_train_config(make_config(tmp_path / "c.yaml"))
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(step: int, _steps: int, _losses: object) -> None:
+        if step == 3:
+            raise Interrupted
+
+    def trainer(name: str) -> Trainer:
+        (tmp_path / name).mkdir(exist_ok=True)
+        made = Trainer(config, runs, [], tmp_path / name)
+        made.resume()
+        return made
+
+    trainer("whole").run()
+    with pytest.raises(Interrupted):
+        trainer("parts").run(interrupt)
+    again = trainer("parts")
+    assert again.step == 2
+    again.run()
+    whole, parts = (load_checkpoint(tmp_path / n / "checkpoint.pt") for n in ("whole", "parts"))
+    assert parts["step"] == 4
+    for name, weights in whole["model"].items():
+        assert torch.equal(weights, parts["model"][name]), name
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, runs: list[Run]) -> None:
+    """A folder that holds another training is not carried on by mistake."""
+    first, other = (
+        load_train_config(make_config(tmp_path / "c.yaml", seed=seed)) for seed in (1, 2)
+    )
+    Trainer(first, runs, [], tmp_path).save()
+    with pytest.raises(ModelError, match="another configuration"):
+        Trainer(other, runs, [], tmp_path).resume()
+
+
+def test_a_checkpoint_is_never_unpickled(tmp_path: Path) -> None:
+    """A file that would run code when unpickled is refused, and so is any other rubbish."""
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (str(tmp_path / "ran"),))
+
+    path = tmp_path / "checkpoint.pt"
+    for data in (pickle.dumps(Evil()), b"rubbish", b""):
+        path.write_bytes(data)
+        with pytest.raises(ModelError, match="not a checkpoint"):
+            load_checkpoint(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"stepz": 1}, "stepz"),
+        ({"steps": 0}, "steps"),
+        ({"crop_px": [50, 64]}, "crop_px"),
+        ({"model": {"dim": 10, "heads": 4}}, "model.heads"),
+        ({"footage": []}, "footage"),
+        ({"objectives": {"plants": 1.0}}, "objectives"),
+    ],
+)
+def test_configuration_errors_name_file_and_key(
+    tmp_path: Path, changes: dict[str, object], key: str
+) -> None:
+    """A mistake in the configuration is told with the file and the key."""
+    path = make_config(tmp_path / "c.yaml", **changes)
+    with pytest.raises(ConfigError, match=rf"c\.yaml: {key}"):
+        load_train_config(path)
+
+
+def test_the_shipped_configuration_is_valid() -> None:
+    """configs/train/first.yaml loads."""
+    path = Path(__file__).parents[2] / "configs" / "train" / "first.yaml"
+    assert load_train_config(path).frames == 8
+
+
+def test_footage_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No footage, one frame, changing sizes, and files that are no video: errors that name them."""
+    cache, speeds = tmp_path / "cache", (1.0,)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="empty: a folder without pictures"):
+        load_runs(tmp_path / "empty", "c", speeds, cache)
+    with pytest.raises(SourceError, match="motion needs two"):
+        load_runs(make_clip(tmp_path / "one", 1), "c", speeds, cache)
+    changing = make_clip(tmp_path / "changing", 5)
+    cv2.imwrite(str(changing / "900.png"), np.zeros((50, 50), np.uint8))
+    with pytest.raises(SourceError, match="changes its size"):
+        load_runs(changing, "c", speeds, cache)
+    (changing / "000.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"000\.png: cannot be decoded"):
+        load_runs(changing, "c", speeds, cache)
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(SourceError, match=r"text\.mp4: cannot be opened"):
+        load_runs(tmp_path / "text.mp4", "c", speeds, cache)
+    assert not list(cache.glob("*"))
+    monkeypatch.setenv("SORAWATCH_FOOTAGE", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="SORAWATCH_FOOTAGE"):
+        train(make_config(tmp_path / "c.yaml"), tmp_path / "out")
+    monkeypatch.setenv("SORAWATCH_FOOTAGE", str(tmp_path))
+    with pytest.raises(SourceError, match="no footage there"):
+        train(make_config(tmp_path / "c.yaml"), tmp_path / "out")
+
+
+def test_batches_depend_on_seed_and_step_alone(runs: list[Run]) -> None:
+    """The same step gives the same batch, whatever was asked for before."""
+    first, second = (Batches(runs, 8, (48, 64), seed=9) for _ in range(2))
+    first.batch(0, 4)
+    a, b, other = first.batch(3, 4), second.batch(3, 4), second.batch(4, 4)
+    assert np.array_equal(a.x, b.x)
+    assert np.array_equal(a.kind, b.kind)
+    assert not np.array_equal(a.x, other.x)
+
+
+def test_batches_plant_things_and_say_where(runs: list[Run]) -> None:
+    """Anomalies and ordinary cells both come, finite, and in range."""
+    batch = Batches(runs, 8, (48, 64), seed=2).batch(0, 24)
+    assert batch.x.shape == (24, 8, 4, 48, 64)
+    assert np.isfinite(batch.x).all()
+    assert np.abs(batch.x[:, :, 1:3]).max() <= 2.0
+    assert set(np.unique(batch.planted)) == {-1.0, 0.0, 1.0}
+    assert Kind.FAST in batch.kind
+    assert (batch.clip[::2] == batch.clip[1::2]).all()
+
+
+def test_too_short_footage_is_refused(runs: list[Run]) -> None:
+    """A window that fits into no clip is an error, not an endless search."""
+    with pytest.raises(SourceError, match="long enough"):
+        Batches(runs, 60, (48, 64), seed=0)
+
+
+def test_planting(runs: list[Run]) -> None:
+    """A blob keeps its luma and flow when pasted; scaled it is larger, turned it goes elsewhere."""
+    run = next(r for r in runs if r.camera == "a" and r.speed == 1.0)
+    i = next(i for i in range(8, len(run)) if moving_boxes(run, i))
+    blob = take(run, i, 8, moving_boxes(run, i)[0])
+    x = np.full((8, 4, *SIZE), 0.5, np.float32)
+    x[:, 1:] = 0.0
+    mask = paste(x, blob, (32, 48))
+    assert mask.max() == pytest.approx(1.0)
+    assert mask[:8].max() == 0.0
+    inside = mask > 0.99
+    moved = np.abs(x[-1, 1][inside]).max()
+    assert moved == pytest.approx(np.abs(blob.patches[-1, 1][blob.masks[-1] > 0.99]).max())
+    assert not x[-1, 1:][:, mask == 0].any()
+    assert scale(blob, 2.0).masks.shape[1] == 2 * blob.masks.shape[1]
+    turned = turn(blob, np.pi / 2)
+    assert np.allclose(turned.patches[:, 2], blob.patches[:, 1], atol=1e-6)
+    assert np.allclose(turned.middles[-1], blob.middles[-1])
+
+
+def test_auc_by_hand() -> None:
+    """The share of pairs in the right order, ties half."""
+    assert auc(np.array([0.0, 1.0]), np.array([1.0, 2.0])) == pytest.approx(7 / 8)
+    assert np.isnan(auc(np.array([]), np.array([1.0])))
