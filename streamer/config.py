@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from alerts.address import check_address
 from sorawatch import ConfigError
 from streamer.capture.source import Source
 
@@ -179,8 +180,8 @@ class CaptureOptions(_Section):
     stall_after_s: PositiveSeconds = 2.0
     """Called stalled when one read takes longer."""
     backoff_max_s: PositiveSeconds = 3.0
-    slots: int = Field(default=16, ge=4, le=256)
-    """Frames that the camera's ring holds; about a megabyte each."""
+    slots: Annotated[int, BeforeValidator(_no_boolean), Field(ge=10, le=256)] = 16
+    """Frames that the camera's ring holds; about a megabyte each. Windows alone want ten."""
 
 
 class CaptureConfig(CaptureOptions):
@@ -225,6 +226,15 @@ class CameraConfig(_Section):
     judge: JudgeConfig = JudgeConfig()
 
 
+class CurveConfig(_Section):
+    """Keys for alerts that leave this machine: encrypted, and only for those on a list."""
+
+    secret_key_file: AnchoredPath
+    """Our key pair, as `zmq.auth.create_certificates` writes it (the .key_secret file)."""
+    allowed_keys_file: AnchoredPath
+    """A public key (40 characters, Z85) a line, of each subscriber that may listen."""
+
+
 class AlertsConfig(_Section):
     """Where alerts go."""
 
@@ -236,6 +246,17 @@ class AlertsConfig(_Section):
     max_events: Count = 100_000
     """The outbox forgets the oldest beyond this many."""
     max_age_days: Number = Field(default=30.0, gt=0)
+    curve: CurveConfig | None = None
+    """Needed as soon as others than this machine can connect."""
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "AlertsConfig":
+        for key in ("publish", "catch_up"):
+            try:
+                check_address(getattr(self, key), key, curve=self.curve is not None)
+            except ConfigError as exc:
+                raise ValueError(str(exc)) from exc
+        return self
 
     @model_validator(mode="after")
     def _two_addresses(self) -> "AlertsConfig":

@@ -8,7 +8,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -130,7 +130,12 @@ def _keys(section: Key) -> list[str]:
         annotation: Any = (
             model.model_fields[part].annotation if part in model.model_fields else None
         )
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        sections = [
+            kind
+            for kind in get_args(annotation) or (annotation,)
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        ]
+        if len(sections) != 1:
             return []
-        model = annotation
+        model = sections[0]
     return ["learn_for" if name == "learn_for_s" else name for name in model.model_fields]

@@ -65,6 +65,18 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     assert resolve(learned)["gate"].normal == tmp_path / "var/gate.normal"
 
 
+def test_keys_open_addresses_to_other_machines(tmp_path: Path) -> None:
+    """With CURVE keys alerts may be published to all the world; their paths are anchored too."""
+    text = ONE + (
+        "alerts: {publish: 'tcp://0.0.0.0:5556', curve: "
+        "{secret_key_file: keys/us.key_secret, allowed_keys_file: /etc/allowed}}"
+    )
+    curve = read(text, folder=tmp_path).alerts.curve
+    assert curve is not None
+    assert curve.secret_key_file == tmp_path / "keys/us.key_secret"
+    assert curve.allowed_keys_file == Path("/etc/allowed")
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("30", 30), ("90s", 90), ("10m", 600), ("1h", 3600), ("1.5h", 5400), ("7d", 604800)],
@@ -124,6 +136,14 @@ detect: {devise: auto}
         ("cameras: {a: !!python/object/new:os.system {}}\n", "1: cameras.a: YAML tags"),
         (ONE + "metrics: {listen: '0.0.0.0:9109'}\n", "2: metrics.listen: 0.0.0.0:9109 can be"),
         (ONE + "alerts: {publish: 'udp://x'}\n", "2: alerts.publish: expected an address"),
+        (ONE + "alerts: {publish: 'tcp://0.0.0.0:1'}\n", "2: alerts.publish: tcp://0.0.0.0:1 can"),
+        (ONE + "alerts: {catch_up: 'tcp://*:1'}\n", "2: alerts.catch_up: tcp://*:1 can be"),
+        (ONE + "alerts: {curve: {}}\n", "alerts.curve.secret_key_file: this key is required"),
+        (
+            ONE + "alerts: {curve: {allowed_keys: a, secret_key_file: b, allowed_keys_file: c}}\n",
+            "allowed_keys_file?",
+        ),
+        (ONE + "capture: {slots: 8}\n", "capture.slots: must be greater than or equal to 10"),
         ("cameras: {a: {source: ftp://h/x}}\n", "1: cameras.a.source: source ftp://h/x: ftp://"),
         ("cameras: {a: {source: true}}\n", "1: cameras.a.source: expected a URL"),
         ("cameras: {a: {source: 0, alerts_per_day: .nan}}\n", "expected a number"),
@@ -203,7 +223,7 @@ def test_the_example_is_a_configuration() -> None:
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 KEYS = """
 cameras detect capture health judge alerts metrics log gate source normal fps listen token
-learn_for publish outbox encoder transport slots format level
+learn_for publish curve outbox encoder transport slots format level
 """
 words = st.sampled_from(KEYS.split())
 trees = st.recursive(
