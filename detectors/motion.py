@@ -22,7 +22,9 @@ GAP_S = 0.2
 """Time between the two frames that are compared, and the unit of flow: pixels per 0.2 s."""
 
 CELL_PX = 4
-BOX_PX = 32
+BOX_PX = (96, 40)
+"""Least width and height of a box: DIS takes its pyramid's height from the longer side, and without
+a pyramid it loses whatever moves farther than a third of its own size."""
 WHOLE_SHARE = 0.65
 SIGMAS = 5.0
 THRESHOLD_RANGE = (6.0, 24.0)
@@ -232,23 +234,24 @@ def _changed_cells(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _boxes(cells: NDArray[np.uint8], w: int, h: int) -> list[tuple[int, int, int, int]]:
-    """Boxes (x0, y0, x1, y1) in pixels around what changed, at least `BOX_PX`, not overlapping."""
+    """Boxes (x0, y0, x1, y1) in pixels around what changed, at least `BOX_PX`,
+    not overlapping."""
     n, _, stats, _ = cv2.connectedComponentsWithStats(cells, connectivity=8)
     boxes = []
     for x, y, width, height, _ in stats[1:n].tolist():
-        x0, x1 = _widen(x * CELL_PX, (x + width) * CELL_PX, w)
-        y0, y1 = _widen(y * CELL_PX, (y + height) * CELL_PX, h)
+        x0, x1 = _widen(x * CELL_PX, (x + width) * CELL_PX, BOX_PX[0], w)
+        y0, y1 = _widen(y * CELL_PX, (y + height) * CELL_PX, BOX_PX[1], h)
         boxes.append((x0, y0, x1, y1))
     return _merge(boxes)
 
 
-def _widen(low: int, high: int, limit: int) -> tuple[int, int]:
-    """Grow an interval to `BOX_PX` about its middle, inside 0..limit."""
+def _widen(low: int, high: int, least: int, limit: int) -> tuple[int, int]:
+    """Grow an interval to `least` about its middle, inside 0..limit."""
     high = min(high, limit)
-    missing = BOX_PX - (high - low)
+    missing = least - (high - low)
     if missing > 0:
         low -= missing // 2
-        high = low + BOX_PX
+        high = low + least
     if high > limit:
         low, high = low - (high - limit), limit
     return max(0, low), min(high, limit)
