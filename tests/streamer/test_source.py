@@ -96,7 +96,7 @@ def test_masking(url: str, masked: str) -> None:
 EVERYTHING_ELSE = (
     "source rtsp://zz:***@10.9.8.7:5540/y: host or port unreadable holds a space; write it as %20 "
     "in a password write / as %2F, ? as %3F and # as %23; in a path write @ as %40 "
-    "control characters no host, or no such port"
+    "control characters no host, or no such port Source('rtsp:"
 )
 
 
