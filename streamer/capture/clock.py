@@ -23,6 +23,7 @@ _DRIFT_PPM: Final = 500
 # Lateness that does not go away within the window is the clock's fault, not the network's.
 _LATE_NS: Final = _NS // 2
 _LATE_WINDOW_NS: Final = 3 * _NS
+_PAUSE_NS: Final = _NS // 4
 _MISTRUST_AFTER: Final = 2
 # A file's silence that is believed; longer ones are mistakes in its time stamps.
 _LONGEST_GAP_NS: Final = 60 * _NS
@@ -115,7 +116,7 @@ class ArrivalClock:
         self._receipt_ns = 0
         self._media_ns = 0
         self._late_ns: int | None = None  # least lateness of the current window
-        self._late_since_ns = 0
+        self._late_for_ns = 0
 
     def stamp(self, pts_s: float | None, receipt_ns: int) -> Stamp | None:
         """As `FrameClock.stamp`; None during the burst at the beginning."""
@@ -129,7 +130,7 @@ class ArrivalClock:
             self._anchor_ns += elapsed_ns * _DRIFT_PPM // 1_000_000
             self._anchor_ns = min(self._anchor_ns, receipt_ns - pts_ns)
             media_ns = self._anchor_ns + pts_ns
-        anew = self._is_late(receipt_ns, receipt_ns - media_ns)
+        anew = self._is_late(elapsed_ns, receipt_ns - media_ns)
         if anew:
             media_ns = receipt_ns
             self._corrections += 1
@@ -156,7 +157,6 @@ class ArrivalClock:
         self._settled = True
         self._anchor_ns = receipt_ns - (pts_ns or 0)
         self._media_ns = receipt_ns
-        self._late_since_ns = receipt_ns
         return Stamp(receipt_ns, anew=True)
 
     def _bridge(self, pts_ns: int | None, receipt_ns: int, elapsed_ns: int) -> int:
@@ -166,15 +166,19 @@ class ArrivalClock:
         if pts_ns == self._pts_ns:
             # Frames hidden behind one stamp are evenly spaced, as far as they have arrived.
             return min(self._media_ns + self._interval.ns, receipt_ns)
-        return self._media_ns + max(elapsed_ns, self._interval.ns // 2)
+        return self._media_ns + elapsed_ns
 
-    def _is_late(self, receipt_ns: int, late_ns: int) -> bool:
-        """Whether every frame for a whole window came too late for its time."""
+    def _is_late(self, elapsed_ns: int, late_ns: int) -> bool:
+        """Whether every frame for a whole window came too late for its time.
+
+        Pauses hardly count: a backlog is late too, but soon over.
+        """
         self._late_ns = late_ns if self._late_ns is None else min(self._late_ns, late_ns)
-        if receipt_ns - self._late_since_ns < _LATE_WINDOW_NS:
+        self._late_for_ns += min(elapsed_ns, max(_PAUSE_NS, 2 * self._interval.ns))
+        if self._late_for_ns < _LATE_WINDOW_NS:
             return False
         too_late = self._late_ns > _LATE_NS
-        self._late_ns, self._late_since_ns = None, receipt_ns
+        self._late_ns, self._late_for_ns = None, 0
         return too_late
 
 

@@ -134,7 +134,7 @@ def test_a_file_that_ends_early(tmp_path: Path) -> None:
     path.write_bytes(data[: len(data) * 6 // 10])
     found = numbers(opened(path))
     assert 5 < len(found) < 40
-    assert found == list(range(len(found)))
+    assert found[:-1] == list(range(len(found) - 1))  # of the last one a part is there
 
 
 def test_real_footage_that_ends_early() -> None:
