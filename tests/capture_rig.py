@@ -94,7 +94,8 @@ class Rig:
     def until(self, what: Callable[[], bool], within_s: float = PROMISE_S, why: str = "") -> float:
         """Read on until something holds; how long that took, seconds. AssertionError if too long.
 
-        `what` is asked whenever a frame or a change of state has come.
+        `what` is asked whenever a frame or a change of state has come, and a few times a second
+        for what has no bell.
         """
         began_s = time.monotonic()
         while True:
@@ -105,7 +106,7 @@ class Rig:
             if left_s <= 0:
                 last = {name: (c[-1].state, c[-1].reason) for name, c in self.history.items()}
                 raise AssertionError(f"not within {within_s} s: {why}; states are {last}")
-            wait([self._bell, self._news], min(left_s, 0.5))
+            wait([self._bell, self._news], min(left_s, 0.05))
             self.supervisor.check()
 
     def until_state(

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -14,16 +13,16 @@ from typing import Any, Final, Self
 
 from streamer.capture import messages
 from streamer.capture.backoff import Backoff
-from streamer.capture.counters import Phase
 from streamer.capture.doorbell import Doorbell
 from streamer.capture.grouping import split_after_crash
 from streamer.capture.messages import CameraSpec, Message
 from streamer.capture.ring import FrameRing
+from streamer.capture.roster import Camera, Capture, Roster
 from streamer.capture.source import SourceKind
-from streamer.capture.states import CameraState, StateChange
+from streamer.capture.states import StateChange
 from streamer.capture.worker_process import WorkerProcess, describe_exit
 
-__all__ = ["CameraSpec", "CameraStatus", "Supervisor"]
+__all__ = ["CameraSpec", "Capture", "Supervisor"]
 
 log = logging.getLogger(__name__)
 
@@ -36,39 +35,6 @@ LEAVE_S: Final = 1.5  # for a worker to end before it is killed
 FILES: Final = (SourceKind.FILE, SourceKind.FOLDER)
 
 
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
-    """A camera as the supervisor sees it.
-
-    `change`: its newest change of state, None before the first. `worker_pid`: the process that
-    captures it, None while there is none. `crashes`: how many of its workers have died on it.
-    """
-
-    change: StateChange | None
-    worker_pid: int | None
-    crashes: int
-
-
-@dataclass(eq=False)
-class _Camera:
-    """`removed`: its ring is not to be touched any more. `ended`: its source was to be read once
-    and is at its end. `killer`: its decoder has killed a worker; that it is online again is
-    `held` back until the worker has lived on for a while, or it would be told at every attempt.
-    What `states` and `remove` touch is guarded by the supervisor's lock.
-    """
-
-    number: int
-    spec: CameraSpec
-    ring: FrameRing
-    change: StateChange | None = None
-    crashes: int = 0
-    removed: bool = False
-    ended: bool = False
-    pid: int | None = None
-    killer: bool = False
-    held: StateChange | None = None
-
-
 @dataclass(eq=False)
 class _Group:
     """The cameras of one worker, which may be started several times. The supervising thread's.
@@ -78,7 +44,7 @@ class _Group:
     """
 
     shared: bool
-    cameras: dict[int, _Camera] = field(default_factory=dict)
+    cameras: dict[int, Camera] = field(default_factory=dict)
     worker: WorkerProcess | None = None
     start_at_s: float = 0.0
     silent_ticks: int = 0
@@ -106,14 +72,12 @@ class Supervisor:
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, not {workers}")
         self._bell = bell
-        self._on_state = on_state
+        self._roster = Roster(on_state)
         self._most_shared = workers or len(os.sched_getaffinity(0))
         self._wake = Doorbell()
-        self._lock = threading.Lock()  # guards the six below
-        self._cameras: dict[str, _Camera] = {}
-        self._added: deque[_Camera] = deque()
-        self._removed: deque[_Camera] = deque()
-        self._numbers = 0
+        self._lock = threading.Lock()  # guards the four below
+        self._added: list[Camera] = []
+        self._removed: list[Camera] = []
         self._closing = False
         self._closed = False
         self._groups: list[_Group] = []
@@ -144,12 +108,7 @@ class Supervisor:
         with self._lock:
             if self._closing:
                 raise RuntimeError("the supervisor is closed")
-            if spec.name in self._cameras:
-                raise ValueError(f"camera {spec.name} is there already")
-            self._numbers += 1
-            camera = _Camera(self._numbers, spec, ring)
-            self._cameras[spec.name] = camera
-            self._added.append(camera)
+            self._added.append(self._roster.add(spec, ring))
             self._poke()
 
     def remove(self, name: str) -> None:
@@ -160,18 +119,12 @@ class Supervisor:
         camera any more, but for a change that is being delivered now.
         """
         with self._lock:
-            camera = self._cameras.pop(name)
-            camera.removed = True
-            self._removed.append(camera)
+            self._removed.append(self._roster.remove(name))
             self._poke()
 
-    def states(self) -> dict[str, CameraStatus]:
+    def states(self) -> dict[str, Capture]:
         """How every camera is doing, by name."""
-        with self._lock:
-            return {
-                name: CameraStatus(camera.change, camera.pid, camera.crashes)
-                for name, camera in self._cameras.items()
-            }
+        return self._roster.states()
 
     def check(self) -> None:
         """Raise what the supervising thread died of, if it did; then no camera is captured."""
@@ -222,9 +175,8 @@ class Supervisor:
     def _obey(self) -> bool:
         """Do what `add` and `remove` have asked for; whether to close."""
         with self._lock:
-            added, removed, closing = tuple(self._added), tuple(self._removed), self._closing
-            self._added.clear()
-            self._removed.clear()
+            added, removed, closing = self._added, self._removed, self._closing
+            self._added, self._removed = [], []
         for camera in added:
             if not closing:
                 self._place(camera)
@@ -237,7 +189,7 @@ class Supervisor:
                 self._dissolve(group)
         return closing
 
-    def _place(self, camera: _Camera) -> None:
+    def _place(self, camera: Camera) -> None:
         if camera.spec.source.kind in FILES:
             self._group([camera])
             return
@@ -250,7 +202,7 @@ class Supervisor:
         if group.worker is not None:
             self._tell_to_start(group.worker, camera)
 
-    def _group(self, cameras: list[_Camera], shared: bool = False) -> None:
+    def _group(self, cameras: list[Camera], shared: bool = False) -> None:
         self._groups.append(_Group(shared, {camera.number: camera for camera in cameras}))
 
     def _dissolve(self, group: _Group) -> None:
@@ -263,12 +215,19 @@ class Supervisor:
 
     def _start_due(self, now_s: float) -> None:
         for group in self._groups:
-            if group.worker is None and group.start_at_s <= now_s:
+            if group.worker is not None or group.start_at_s > now_s:
+                continue
+            try:
                 group.worker = WorkerProcess(self._bell)
-                group.silent_ticks = 0
-                for camera in group.cameras.values():
-                    if not camera.ended:
-                        self._tell_to_start(group.worker, camera)
+            except OSError as error:  # the machine has no process, file or memory left
+                log.error("no capture worker can be started: %s", error)
+                group.failed = True
+                self._again(group, 0.0, "error", f"no capture worker can be started: {error}")
+                continue
+            group.silent_ticks = 0
+            for camera in group.cameras.values():
+                if not camera.ended:
+                    self._tell_to_start(group.worker, camera)
 
     def _release(self, now_s: float) -> list[float]:
         """Believe cameras that are online and have killed no worker since; when to ask again."""
@@ -281,19 +240,15 @@ class Supervisor:
                     continue
                 believed_s = group.worker.started_s + PROBATION_S
                 if believed_s <= now_s:
-                    camera.killer, change = False, camera.held
-                    self._tell_state(camera, change)
+                    self._roster.believe(camera)
                 else:
                     later.append(believed_s)
         return later
 
-    def _tell_to_start(self, worker: WorkerProcess, camera: _Camera) -> None:
-        with self._lock:
-            if camera.removed:
-                return
-            camera.pid = worker.pid
-            message = messages.start_message(camera.number, camera.spec, camera.ring.name)
-        worker.send(message)
+    def _tell_to_start(self, worker: WorkerProcess, camera: Camera) -> None:
+        message = self._roster.begun(camera, worker.pid)
+        if message is not None:
+            worker.send(message)
 
     def _tick(self) -> None:
         """Kill workers that have gone silent, or do not end.
@@ -345,17 +300,12 @@ class Supervisor:
             worker.ready = True
         elif message["op"] == "log":
             logging.getLogger(message["logger"]).log(message["level"], "%s", message["text"])
+        elif (camera := group.cameras.get(message.get("number", 0))) is None:
+            return  # it is only alive, or speaks of a camera that has been removed
         elif message["op"] == "state":
-            camera = group.cameras.get(message["number"])
-            if camera is not None:
-                self._tell_state(camera, messages.read_state(message))
+            self._roster.tell(camera, messages.read_state(message))
         elif message["op"] == "stopped":
-            camera = group.cameras.get(message["number"])
-            if camera is not None:
-                with self._lock:
-                    camera.ended = True
-                    camera.pid = None
-                    self._poke()  # the worker may be needed no longer
+            self._roster.ended(camera)
 
     def _mourn(self, group: _Group, worker: WorkerProcess) -> None:
         """A worker has died: find out on whom, and start anew what it did."""
@@ -363,39 +313,34 @@ class Supervisor:
         lived_s = time.monotonic() - worker.started_s
         how = describe_exit(status := worker.bury())
         left = [camera for camera in group.cameras.values() if not camera.ended]
-        with self._lock:
-            phases = []
-            for camera in left:
-                camera.pid = None
-                phases.append((camera, _last_phase(camera)))
         if not left:
             self._groups.remove(group)
             return
         log.warning("capture worker of %d cameras died: %s", len(left), how)
         if not worker.ready:
-            self._again(group, 0.0, f"the capture worker does not start ({how})", "error")
+            self._again(group, 0.0, "error", f"the capture worker does not start ({how})")
         elif status == -signal.SIGKILL and not worker.stuck:
             # Not a decoder's doing: somebody, or the kernel for want of memory, has killed it.
-            self._again(group, lived_s, "the capture worker was killed", "error")
+            self._again(group, lived_s, "error", "the capture worker was killed")
         elif len(left) == 1:
             group.shared = False
-            self._again(group, lived_s, f"the decoder crashed ({how})", "codec")
+            self._again(group, lived_s, "codec", f"the decoder crashed ({how})")
         else:
-            together, apart = split_after_crash(phases)
+            together, apart = split_after_crash(
+                [(camera, self._roster.last_phase(camera)) for camera in left]
+            )
             for camera in left:
-                alone = [camera] in apart and len(apart) == 1
-                self._lost(
-                    camera,
-                    f"the decoder crashed ({how})" if alone else f"its worker crashed ({how})",
-                    "codec" if alone else "error",
-                )
+                if apart == [[camera]]:
+                    self._roster.lost(camera, "codec", f"the decoder crashed ({how})")
+                else:
+                    self._roster.lost(camera, "error", f"its capture worker crashed ({how})")
             for cameras in apart:
                 self._group(cameras)
             group.cameras = {camera.number: camera for camera in together}
             if not together:
                 self._groups.remove(group)
 
-    def _again(self, group: _Group, lived_s: float, detail: str, reason: str) -> None:
+    def _again(self, group: _Group, lived_s: float, reason: str, detail: str) -> None:
         """Start a group's worker anew: at once, or after a while if it dies again and again."""
         if lived_s > STABLE_S:
             group.backoff.reset()
@@ -404,46 +349,7 @@ class Supervisor:
         group.failed = True
         for camera in group.cameras.values():
             if not camera.ended:
-                self._lost(camera, detail, reason)
-
-    def _lost(self, camera: _Camera, detail: str, reason: str) -> None:
-        camera.killer = camera.killer or reason == "codec"
-        with self._lock:
-            camera.crashes += 1
-            if not camera.removed:  # nobody else writes its counters now
-                counters = camera.ring.counters
-                counters.state = CameraState.OFFLINE.code
-                counters.phase = Phase.IDLE
-                counters.read_started_ns = 0
-        now = time.monotonic_ns(), time.time()
-        self._tell_state(
-            camera, StateChange(camera.spec.name, CameraState.OFFLINE, reason, detail, *now)
-        )
-
-    def _tell_state(self, camera: _Camera, change: StateChange) -> None:
-        """Pass a change on, once: a camera that is started anew is not new."""
-        camera.held = change if camera.killer and change.state is CameraState.ONLINE else None
-        if camera.held is not None:
-            return
-        with self._lock:
-            before = camera.change
-            known = before is not None and (
-                change.state is CameraState.CONNECTING
-                or (change.state, change.reason) == (before.state, before.reason)
-            )
-            if camera.removed or known:
-                return
-            camera.change = change
-        well = change.state in (CameraState.CONNECTING, CameraState.ONLINE)
-        log.log(
-            logging.INFO if well else logging.WARNING,
-            "%s: %s%s",
-            change.camera,
-            change.state,
-            "" if well else f" ({change.reason}): {change.detail}",
-            extra={"camera": change.camera, "state": change.state, "reason": change.reason},
-        )
-        self._on_state(change)
+                self._roster.lost(camera, reason, detail)
 
     def _end_all(self) -> None:
         workers = [group.worker for group in self._groups if group.worker is not None]
@@ -459,11 +365,3 @@ class Supervisor:
             worker.kill()
         for worker in workers:
             worker.bury()
-
-
-def _last_phase(camera: _Camera) -> Phase:
-    """What the capture thread was in the middle of when its process died."""
-    if camera.removed:
-        return Phase.IDLE
-    phase = camera.ring.counters.phase
-    return Phase(phase) if phase in tuple(Phase) else Phase.IDLE

@@ -159,17 +159,16 @@ class _Capture:
 
     def _run(self) -> None:
         try:
-            with FrameRing.attach(self._ring_name) as ring:
-                while not self._stop.is_set():
-                    try:
+            while not self._stop.is_set():
+                try:
+                    with FrameRing.attach(self._ring_name) as ring:
                         return self._run_once(ring)
-                    except Exception as error:
-                        log.exception("%s: capture failed; it starts again", self._spec.name)
-                        self._report(f"{type(error).__name__}: {error}")
-                        self._stop.wait(RETRY_S)
-        except ResourceError as error:
-            if not self._stop.is_set():  # else the camera was removed before it had begun
-                log.error("%s: %s", self._spec.name, error)
+                except ResourceError as error:
+                    self._report(str(error))
+                except Exception as error:
+                    log.exception("%s: capture failed; it starts again", self._spec.name)
+                    self._report(f"{type(error).__name__}: {error}")
+                self._stop.wait(RETRY_S)
         finally:
             self._worker.forget(self._number)
 

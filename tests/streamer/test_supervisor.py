@@ -17,6 +17,7 @@ from numbered import write_numbered
 
 from streamer.capture import supervisor
 from streamer.capture.counters import Phase
+from streamer.capture.doorbell import Doorbell
 from streamer.capture.grouping import MOST_PARTS, split_after_crash
 from streamer.capture.states import CameraState
 
@@ -98,6 +99,28 @@ def test_a_killed_worker_comes_back(video: str) -> None:
         assert generations == sorted(generations)
         assert generations[-1] > generations[0]
         assert rig.supervisor.states()["file"].crashes == 1
+
+
+def test_a_worker_that_does_not_start_is_tried_again(
+    video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it that there is no process to be had, or that it dies before it has begun."""
+    attempts = []
+
+    class Refused(supervisor.WorkerProcess):
+        def __init__(self, bell: Doorbell) -> None:
+            attempts.append(bell)
+            if len(attempts) == 1:
+                raise BlockingIOError("no process left")
+            super().__init__(bell)
+
+    monkeypatch.setattr(supervisor, "WorkerProcess", Refused)
+    with Rig() as rig:
+        rig.add("file", video, loop=True)
+        rig.until_state("file", CameraState.OFFLINE, "error")
+        os.kill(pid_of(rig, "file"), signal.SIGKILL)
+        rig.until_state("file", CameraState.ONLINE)
+        assert len(attempts) == 3
 
 
 def test_a_stuck_worker_is_replaced(video: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,13 +106,16 @@ def test_a_stopped_camera_leaves_the_others_alone(worker: Worker, video: Source)
             assert wait([worker.bell], PATIENCE_S)
 
 
-def test_a_ring_that_has_gone_ends_only_its_camera(worker: Worker, video: Source) -> None:
-    """A camera whose ring was removed before it began is over; the worker lives on."""
+def test_a_ring_that_has_gone_is_one_cameras_matter(worker: Worker, video: Source) -> None:
+    """A camera whose ring is not there says so, and can be stopped; the worker lives on."""
     spec = CameraSpec("cam", video, CaptureSettings())
     with FrameRing.create(2) as ring:
         name = ring.name
     messages.send(worker.connection, messages.start_message(1, spec, name))
-    assert name in worker.hear("log")["text"]
+    change = messages.read_state(worker.hear("state"))
+    assert (change.state, change.reason) == (CameraState.OFFLINE, "error")
+    assert name in change.detail
+    messages.send(worker.connection, {"op": "stop", "number": 1})
     assert worker.hear("stopped")["number"] == 1
     worker.hear("alive")
 
