@@ -195,7 +195,7 @@ class Faller:
     down_s: float
     side: float
 
-    FALL_S = 0.75
+    FALL_S = 0.95
     RISE_S = 3.0
 
     def at(self, t_s: float) -> Sequence[Body]:
@@ -207,7 +207,7 @@ class Faller:
         if since < 0:
             tilt = 0.0
         elif since < self.FALL_S:
-            tilt = full * (since / self.FALL_S) ** 2.2  # slow at first, as a toppling pole
+            tilt = full * (since / self.FALL_S) ** 1.9  # slow at first, as a toppling pole
         elif since < self.FALL_S + self.down_s:
             tilt = full
         else:

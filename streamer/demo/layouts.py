@@ -32,8 +32,8 @@ class Path:
 class Layout:
     """A place: how it looks, where people walk, and the courses of planted events.
 
-    `fall`: number of the path on which somebody falls and the place; `drop`: the way of somebody
-    who leaves a suitcase behind, of which the second to last place but `drop_at` is where.
+    `fall`: the number of the path on which somebody falls, and where. `drop`: the way of somebody
+    who leaves the path at `leave_at`, and a suitcase at `drop_at`.
     """
 
     name: str
@@ -126,27 +126,19 @@ def plaza(size: tuple[int, int], rng: np.random.Generator) -> Layout:
         shadow=0.42,
         paths=(
             Path(((-26, 25.2), (-5, 25.4), (10, 25.2), (26, 25.4)), 1.1, 1.2),
-            Path(((-13, 11.6), (0, 11.9), (13, 11.7)), 1.0, 1.1),
+            Path(((-13, 10.2), (0, 10.6), (13, 10.4)), 1.0, 1.1),
             Path(((-8, 4.5), (-3.6, 11), (0.5, 17), (4.5, 24.0), (18, 26.5), (26, 26.6)), 0.7, 0.9),
         ),
         standers=(((-2.8, 21.6), 0.8), ((-2.0, 22.1), -2.3)),
-        runner=((-14, 10.4), (-2, 11.0), (5, 13.0), (16, 13.4)),
-        vehicle=((19, 11.0), (8, 11.2), (-2, 12.6), (-9, 11.4), (-20, 11.0)),
+        runner=((-13, 9.6), (-2, 10.4), (5, 13.0), (12, 18.0), (24, 21.0)),
+        vehicle=((18, 10.4), (8, 10.8), (-2, 12.4), (-9, 11.0), (-20, 10.6)),
         cart=False,
         cyclist=((24, 23.6), (6, 23.8), (-6, 22.9), (-24, 23.2)),
         wrong_way=None,
-        fall=(1, (2.6, 12.6)),
-        drop=(
-            (13, 11.6),
-            (8.2, 11.8),
-            (6.9, 14.2),
-            (5.2, 16.6),
-            (6.6, 14.0),
-            (10, 12.2),
-            (14, 11.8),
-        ),
-        leave_at=(8.2, 11.8),
-        drop_at=(5.2, 16.6),
+        fall=(1, (1.6, 11.2)),
+        drop=((13, 10.4), (5.0, 10.5), (5.2, 13.0), (6.4, 15.4), (9.0, 14.4), (18, 14.0)),
+        leave_at=(5.0, 10.5),
+        drop_at=(6.4, 15.4),
         paint=paint,
     )
 
@@ -209,20 +201,19 @@ def walkway(size: tuple[int, int], rng: np.random.Generator) -> Layout:
         cart=True,
         cyclist=((-24, 33.4), (-5, 33.2), (-1.8, 30), (-1.0, 22), (-0.9, 2.5)),
         wrong_way=0,
-        fall=(1, (-1.7, 13.0)),
+        fall=(1, (-1.7, 10.5)),
         drop=(
-            (1.5, 3.0),
-            (1.5, 11.0),
-            (2.9, 14.2),
-            (3.9, 17.6),
-            (3.2, 18.8),
-            (1.6, 21.5),
-            (1.5, 28),
-            (8, 33.6),
-            (30, 33.6),
+            (-7, 33.6),
+            (-2.0, 32.2),
+            (-1.4, 27),
+            (-1.4, 15.5),
+            (-3.0, 13.2),
+            (-5.0, 11.4),
+            (-4.2, 9.0),
+            (-3.2, 3.0),
         ),
-        leave_at=(1.5, 11.0),
-        drop_at=(3.9, 17.6),
+        leave_at=(-1.4, 15.5),
+        drop_at=(-5.0, 11.4),
         paint=paint,
     )
 

@@ -14,19 +14,25 @@ SIZE = (640, 360)
 NORMAL_S = 75.0
 """Seconds of each of the two films of normal footage that a camera learns from."""
 EVENTS_S = 72.0
+NORMAL_CROWD, EVENTS_CROWD = 9.0, 5.0
+"""People under way on average. What is normal is learned when it is busy: minutes have to show
+what an ordinary camera sees in hours."""
+ALERTS_PER_DAY = 50.0
+"""What the cameras are allowed, in `cameras.yaml`: with minutes of footage to learn from, a rate
+that minutes can say something about."""
 _SEED = 1
 _TAIL_S = 4.0  # cameras of a data set show their last picture so long after the longest entry
 
 RENDERED: dict[str, tuple[EventPlan, ...]] = {
     "plaza": (
-        EventPlan("runner", 9.0),
+        EventPlan("runner", 8.0),
         EventPlan("vehicle", 26.0),
-        EventPlan("fall", 48.0),
+        EventPlan("cyclist", 46.0),
     ),
     "walkway": (
         EventPlan("vehicle", 8.0),
-        EventPlan("cyclist", 29.0),
-        EventPlan("abandoned", 52.0),
+        EventPlan("fall", 31.0),
+        EventPlan("abandoned", 56.0),
     ),
 }
 """The cameras that are rendered, and what happens before them at which second."""
@@ -64,19 +70,23 @@ def rendered_plan(out: Path) -> Plan:
         shown, truth = folder / "test" / "01.mp4", folder / "truth" / "01.json"
         for take, film in enumerate(films, start=1):
             aside = folder / "truth" / f"train-{film.stem}.json"
-            jobs.append(_render(layout, film, aside, NORMAL_S, take, ()))
-        jobs.append(_render(layout, shown, truth, EVENTS_S, 3, events))
+            jobs.append(_render(layout, film, aside, NORMAL_S, take, NORMAL_CROWD, ()))
+        jobs.append(_render(layout, shown, truth, EVENTS_S, 3, EVENTS_CROWD, events))
         cameras.append(CameraPlan(layout, shown, truth, layout, EVENTS_S))
         normal[layout] = films
     return Plan(tuple(cameras), normal, tuple(jobs))
 
 
 def _render(
-    layout: str, film: Path, truth: Path, seconds: float, take: int, events: tuple[EventPlan, ...]
+    layout: str,
+    film: Path,
+    truth: Path,
+    seconds: float,
+    take: int,
+    crowd: float,
+    events: tuple[EventPlan, ...],
 ) -> RenderJob:
-    return RenderJob(
-        str(film), str(truth), _SEED, take, layout, seconds, FPS, SIZE, "normal", events
-    )
+    return RenderJob(str(film), str(truth), _SEED, take, layout, seconds, FPS, SIZE, crowd, events)
 
 
 def recorded_plan(out: Path, data_set: Path) -> Plan:

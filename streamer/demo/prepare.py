@@ -35,7 +35,7 @@ class RenderJob:
     seconds: float
     fps: float
     size: tuple[int, int]
-    crowd: str
+    crowd: str | float
     events: tuple[EventPlan, ...] = ()
 
     @property

@@ -27,7 +27,7 @@ from alerts.subscriber import Subscriber, format_event
 from sorawatch import ResourceError, SorawatchError
 from streamer.demo.children import Children, LineReader, sorawatch_command
 from streamer.demo.pictures import write_alert_picture
-from streamer.demo.plan import CameraPlan, Plan, recorded_plan, rendered_plan
+from streamer.demo.plan import ALERTS_PER_DAY, CameraPlan, Plan, recorded_plan, rendered_plan
 from streamer.demo.prepare import Job, to_argument
 from streamer.demo.render import read_truth
 from streamer.demo.report import Camera, Message, Report, clock, judge, table
@@ -273,6 +273,7 @@ def _write_config(out: Path, cameras: Sequence[CameraPlan], port: int) -> tuple[
             camera.name: {
                 "source": f"rtsp://127.0.0.1:{port}/{camera.name}",
                 "normal": f"normal/{camera.learned}.normal",
+                "alerts_per_day": ALERTS_PER_DAY,
             }
             for camera in cameras
         },

@@ -289,7 +289,7 @@ def _abandoned(
             (start_s - leave_m / speed, 0.0),
             (drop_s - 0.4, drop_m),
             (drop_s + stay_s, drop_m),
-            (drop_s + stay_s + (course.length_m - drop_m) / 2.1, course.length_m),
+            (drop_s + stay_s + (course.length_m - drop_m) / 3.0, course.length_m),
         ]
     )
     colour: Colour = ((40, 45, 150), (120, 60, 40), (45, 45, 48))[int(rng.integers(3))]
