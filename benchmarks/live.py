@@ -12,7 +12,6 @@ same run; ratios to it are what to compare across machines.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -47,17 +47,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int)
     options = parser.parse_args(arguments)
     lost = 0
-    with tempfile.TemporaryDirectory() as folder:
-        normal = Path(folder) / "plaza.normal"
-        _sorawatch("fit", str(footage(options.scene, seconds=120.0, take=1)), "--out", str(normal),
-                   "--encoder", options.encoder)  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        normal = fit(options.scene, folder, options.encoder)
         decode_ms = decoding_ms(footage(options.scene))
         for cameras in options.cameras:
-            figures = measure(cameras, options, normal, Path(folder))
-            lost += figures["frames_dropped"]
-            report("live", scene=options.scene, share_still=options.share_still,
-                   cameras=cameras, decode_ms=decode_ms, **figures)  # fmt: skip
+            figures = measure(cameras, options, normal, folder)
+            lost += int(figures["frames_dropped"] or 0)
+            report(
+                "live",
+                scene=options.scene,
+                share_still=options.share_still,
+                cameras=cameras,
+                decode_ms=decode_ms,
+                **figures,
+            )
     return 1 if lost else 0
+
+
+def fit(scene: str, folder: Path, encoder: str = "builtin") -> Path:
+    """A normality file of the place, learned from other footage than what will be watched."""
+    normal = folder / "plaza.normal"
+    source = str(footage(scene, seconds=120.0, take=1))
+    _sorawatch("fit", source, "--out", str(normal), "--encoder", encoder)
+    return normal
+
+
+def configuration(
+    sources: Sequence[str],
+    normal: Path,
+    folder: Path,
+    *,
+    encoder: str = "builtin",
+    alerts_per_day: float = 24.0,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """What a user would write to watch these sources."""
+    return {
+        "cameras": {
+            f"cam{i}": {
+                "source": source,
+                "normal": str(normal),
+                "alerts_per_day": alerts_per_day,
+            }
+            for i, source in enumerate(sources)
+        },
+        "detect": {"encoder": encoder},
+        "capture": {"workers": workers},
+        "alerts": {
+            "publish": f"ipc://{folder}/publish",
+            "catch_up": f"ipc://{folder}/catch-up",
+            "outbox": str(folder / f"{len(sources)}.db"),
+        },
+        "metrics": {"listen": METRICS},
+        "log": {"level": "warning"},
+    }
 
 
 def decoding_ms(path: Path) -> float:
@@ -82,39 +126,27 @@ def measure(
         still = round(cameras * options.share_still)
         server.serve("busy", footage(options.scene), shared=True)
         server.serve("still", footage("still"), shared=True)
-        config = {
-            "cameras": {
-                f"cam{i}": {
-                    "source": server.url("still" if i < still else "busy"),
-                    "normal": str(normal),
-                    "alerts_per_day": options.alerts_per_day,
-                }
-                for i in range(cameras)
-            },
-            "detect": {"encoder": options.encoder},
-            "capture": {"workers": options.workers},
-            "alerts": {
-                "publish": f"ipc://{folder}/publish",
-                "catch_up": f"ipc://{folder}/catch-up",
-                "outbox": str(folder / f"{cameras}.db"),
-            },
-            "metrics": {"listen": METRICS},
-            "log": {"level": "warning"},
-        }
-        path = folder / "cameras.yaml"
-        path.write_text(yaml.safe_dump(config))
-        with _running(path) as program:
-            _until_online(cameras)
+        sources = [server.url("still" if i < still else "busy") for i in range(cameras)]
+        config = configuration(
+            sources,
+            normal,
+            folder,
+            encoder=options.encoder,
+            alerts_per_day=options.alerts_per_day,
+            workers=options.workers,
+        )
+        with running(config, folder) as program:
+            until_online(cameras)
             time.sleep(WARM_UP_S)
-            before, cpu_before, server_before = _status(), cpu_s(program), server.cpu_s()
+            before, cpu_before, server_before = status(), cpu_s(program), server.cpu_s()
             scrape_before = _scrape()
             start_s = time.monotonic()
             ages = []
             while time.monotonic() - start_s < options.seconds:
                 time.sleep(1.0)
-                ages += [c["frame_age_s"] for c in _status()["cameras"]]
+                ages += [c["frame_age_s"] for c in status()["cameras"]]
             took_s = time.monotonic() - start_s
-            after, scrape = _status(), _scrape()
+            after, scrape = status(), _scrape()
             used_ms = (cpu_s(program) - cpu_before) / took_s * 1e3
             memory = memory_mb(program)
             return {
@@ -158,25 +190,28 @@ def _sorawatch(*arguments: str) -> None:
 
 
 @contextmanager
-def _running(config: Path) -> Iterator[psutil.Process]:
+def running(config: dict[str, Any], folder: Path) -> Iterator[psutil.Process]:
+    """The program, watching; ended afterwards."""
+    path = folder / "cameras.yaml"
+    path.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-c", "from streamer.cli import main; raise SystemExit(main())"]
-    with subprocess.Popen([*command, "run", str(config)], env={**os.environ}) as process:
+    with subprocess.Popen([*command, "run", str(path)]) as process:
         try:
             yield psutil.Process(process.pid)
         finally:
             process.terminate()
 
 
-def _status() -> dict:
+def status() -> dict:
     with urllib.request.urlopen(f"http://{METRICS}/status", timeout=5) as answer:
         return json.load(answer)
 
 
-def _until_online(cameras: int, patience_s: float = 60.0) -> None:
+def until_online(cameras: int, patience_s: float = 60.0) -> None:
     end_s = time.monotonic() + patience_s
     while time.monotonic() < end_s:
         try:
-            states = [c["state"] for c in _status()["cameras"]]
+            states = [c["state"] for c in status()["cameras"]]
         except OSError:
             states = []
         if states.count("online") == cameras:
