@@ -166,7 +166,7 @@ class CameraCapture:
         play = reader.reads_ahead
         interval_ns = _interval_ns(reader.fps_declared)
         clock: FrameClock = PlayClock(interval_ns) if play else ArrivalClock(interval_ns)
-        pacer = Pacer() if play and not self._waiting else None
+        pacer = Pacer(melting=self._source.live) if play and not self._waiting else None
         decimator = Decimator(self._settings.fps)
         shelf = _Shelf(self._ring, reader)
         self._generation += 1

@@ -215,19 +215,23 @@ class PlayClock:
 class Pacer:
     """Holds frames back until their time, and every later one by what the latest was late.
 
-    For sources that can be read faster than they happened. The delay melts away slowly, so that a
-    camera's clock that is fast does not build up a backlog.
+    For sources that can be read faster than they happened.
     """
 
-    def __init__(self) -> None:
-        """Begin without a delay."""
+    def __init__(self, melting: bool = False) -> None:
+        """Begin without a delay.
+
+        `melting`: let the delay shrink by 0.01 %, for a stream that goes on for ever: a camera's
+        clock that is a little fast would build up a backlog on the way to us.
+        """
+        self._melting = melting
         self._delay_ns = 0
         self._last_ns: int | None = None
 
     def wait_s(self, t_media_ns: int, now_ns: int) -> float:
         """How long to hold a frame back, in seconds; 0 for one that is due."""
-        if self._last_ns is not None:
-            self._delay_ns -= abs(t_media_ns - self._last_ns) // 10_000
+        if self._melting and self._last_ns is not None:
+            self._delay_ns -= (t_media_ns - self._last_ns) // 10_000
         self._last_ns = t_media_ns
         self._delay_ns = max(self._delay_ns, now_ns - t_media_ns)
         return (t_media_ns + self._delay_ns - now_ns) / _NS
