@@ -29,8 +29,7 @@ CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
 # No config-interval: `demux` puts the parameter sets in front of each key frame, where the payloader
 # would put them between the slices of one, and FFmpeg would take that for two pictures.
 PIPELINE = (
-    f"( appsrc name=feed format=time caps={CAPS} max-bytes=65536 "
-    "! rtph264pay name=pay0 pt=96 )"
+    f"( appsrc name=feed format=time caps={CAPS} max-bytes=65536 ! rtph264pay name=pay0 pt=96 )"
 )
 ROLE = "viewer"
 
