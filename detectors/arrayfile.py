@@ -28,24 +28,26 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 Arrays = dict[str, NDArray[Any]]
 
 
-def dump(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The file's bytes."""
+def dump(
+    header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], *, compress: bool = True
+) -> bytes:
+    """The file's bytes. Without compression they are twice as many, ten times as fast."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         text = json.dumps(header, sort_keys=True, allow_nan=False)
-        _add(archive, _HEADER, text.encode())
+        _add(archive, _HEADER, text.encode(), compress)
         for name in sorted(arrays):
             member = io.BytesIO()
             np.lib.format.write_array(
                 member, np.ascontiguousarray(arrays[name]), allow_pickle=False
             )
-            _add(archive, f"{name}.npy", member.getvalue())
+            _add(archive, f"{name}.npy", member.getvalue(), compress)
     return out.getvalue()
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+def _add(archive: zipfile.ZipFile, name: str, data: bytes, compress: bool) -> None:
     info = zipfile.ZipInfo(name, _EPOCH)
-    info.compress_type = zipfile.ZIP_DEFLATED
+    info.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     archive.writestr(info, data, compresslevel=1)
 
 

@@ -95,7 +95,8 @@ class NormalityFitter:
             "camera": self.camera,
             "encoder": self.encoder.sha256 if self.encoder else None,
         }
-        write_atomic(Path(path), dump(header, arrays))
+        # Not compressed: the other cameras wait meanwhile, and it is written every minute.
+        write_atomic(Path(path), dump(header, arrays, compress=False))
 
     @classmethod
     def load_progress(cls, path: str | Path, encoder: Encoder | None = None) -> "NormalityFitter":

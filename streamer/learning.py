@@ -2,26 +2,29 @@
 
 import logging
 import time
+import zlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
-from detectors.fitting import NormalityFitter
-from detectors.normality import Normality
+from detectors.fitting import SHORTEST_S, NormalityFitter
+from detectors.normality import Normality, load
 from detectors.observer import Encoder
-from sorawatch import NormalityError, ResourceError
+from sorawatch import NormalityError
+from streamer.normality_process import NormalityProcess
 
 log = logging.getLogger(__name__)
 
-SAVE_EVERY_S = 60.0
+SAVE_EVERY_S: Final = 60.0
 
 
 class Learning:
-    """One camera that learns live: feeds a fitter until it has seen enough, then saves.
+    """One camera that learns live: keeps what its fitter has seen, until that is enough.
 
     The detector feeds `fitter` with every window; this says how far it is, keeps the progress on
-    disk, and computes the result on another thread, so that the other cameras do not wait.
-    Belongs to the analysis thread.
+    disk, has the result computed by another process, and gives it once it is saved. A disk that
+    takes nothing costs nothing that was learned: it is told, learning goes on, and saving is tried
+    again every minute. Belongs to the analysis thread.
     """
 
     def __init__(
@@ -36,11 +39,15 @@ class Learning:
         """Carry on with the progress that an earlier run left beside `normal`, if there is any."""
         self._camera = camera
         self.normal = normal
-        self._learn_for_s = learn_for_s
+        self._learn_for_s = max(learn_for_s, SHORTEST_S)
+        self._encoder = encoder
         self._clock = clock
         self._progress = normal.with_name(normal.name + ".learning")
-        self._saved_s = clock()
-        self._result: Future[Normality] | None = None
+        # Cameras that began together do not all save at the same moment.
+        share = zlib.crc32(camera.encode()) / 2**32
+        self._saved_s = clock() - share * SAVE_EVERY_S
+        self._try_at_s = clock()
+        self._process: NormalityProcess | None = None
         self.fitter = NormalityFitter(encoder, camera)
         if self._progress.exists():
             try:
@@ -54,47 +61,51 @@ class Learning:
         """How much of `learn_for` has been learned, in [0, 1]."""
         return min(1.0, self.fitter.footage_s / self._learn_for_s)
 
-    @property
-    def computing(self) -> bool:
-        """Whether enough was seen; the fitter must not be fed any more."""
-        return self._result is not None
-
-    def step(self, pool: ThreadPoolExecutor) -> Normality | None:
-        """Call about once a second: what was learned, once, when it is ready.
-
-        When it cannot be computed or saved, that is logged and learning goes on: a full disk
-        costs nothing that was learned.
-        """
-        if self._result is None:
-            if self.fitter.footage_s >= self._learn_for_s:
-                self._result = pool.submit(self._finish)
-            elif self._clock() - self._saved_s >= SAVE_EVERY_S:
-                self.save()
+    def step(self) -> Normality | None:
+        """Call about once a second: what was learned, once, when it is on disk."""
+        if self._process is None:
+            self._save_or_finish(self._clock())
             return None
-        if not self._result.done():
+        problem = self._process.poll()
+        if problem is None:
             return None
-        result, self._result = self._result, None
-        try:
-            return result.result()
-        except (NormalityError, ResourceError, OSError) as exc:
-            log.error("%s: cannot finish learning, goes on: %s", self._camera, exc)
-            self._learn_for_s = self.fitter.footage_s + SAVE_EVERY_S
-            return None
+        self._end_process()
+        if not problem:
+            try:
+                return load(self.normal)
+            except NormalityError as exc:
+                problem = str(exc)
+        log.error("%s: cannot finish learning, goes on: %s", self._camera, problem)
+        return None
 
-    def save(self) -> None:
-        """Keep the progress for the next start."""
+    def close(self) -> None:
+        """Stop: keep the progress for the next start."""
+        if self._process is None:
+            self._save()
+        else:  # saved before it was started
+            self._end_process()
+
+    def _save_or_finish(self, now_s: float) -> None:
+        if self.share >= 1.0:
+            if now_s >= self._try_at_s:
+                self._try_at_s = now_s + SAVE_EVERY_S
+                if self._save():
+                    self._process = NormalityProcess(self._progress, self.normal, self._encoder)
+        elif now_s - self._saved_s >= SAVE_EVERY_S:
+            self._save()
+
+    def _save(self) -> bool:
         self._saved_s = self._clock()
-        if self.computing or self.fitter.footage_s <= 0:
-            return
+        if self.fitter.footage_s <= 0:
+            return False
         try:
-            self._progress.parent.mkdir(parents=True, exist_ok=True)
             self.fitter.save_progress(self._progress)
-        except (NormalityError, ResourceError, OSError) as exc:
+        except NormalityError as exc:
             log.error("%s: cannot keep what was learned so far: %s", self._camera, exc)
+            return False
+        return True
 
-    def _finish(self) -> Normality:
-        normality = self.fitter.finish()
-        self.normal.parent.mkdir(parents=True, exist_ok=True)
-        normality.save(self.normal)
-        self._progress.unlink(missing_ok=True)
-        return normality
+    def _end_process(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None

@@ -1,11 +1,11 @@
 """The live program: cameras in, alerts out.
 
 Threads, each with one owner, all joined on leaving: the supervisor's (which also starts and
-watches the worker processes), one for analysis, the alert writer's, the HTTP server's. Cameras,
-detector and judges belong to the analysis thread; others reach it through `_inbox` alone.
+watches the worker processes), one for analysis, one for chores that may take long, the alert
+writer's, the HTTP server's. Cameras, detector and judges belong to the analysis thread; others
+reach it through `_inbox` alone.
 """
 
-import hashlib
 import logging
 import os
 import queue
@@ -21,21 +21,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.event import Event, EventDraft, Provenance
-from alerts.writer import AlertWriter, WriterSettings
+from alerts.writer import AlertWriter
 from detectors.detector import Detector
 from detectors.encoder.session import EncoderOutput, EncoderSession
-from detectors.normality import Normality, load
-from sorawatch import NormalityError, __version__
+from detectors.normality import Normality
+from sorawatch import __version__
 from streamer.capture.doorbell import Doorbell, wait
-from streamer.capture.ring import FrameRing, check_budget, ring_bytes
-from streamer.capture.settings import CaptureSettings
+from streamer.capture.ring import FrameRing
 from streamer.capture.states import StateChange
 from streamer.capture.supervisor import CameraSpec, Supervisor
 from streamer.config import CameraConfig, Config, resolve
 from streamer.http import StatusServer
 from streamer.metrics import Metrics
+from streamer.opening import (
+    capture_settings,
+    check_memory,
+    digest,
+    load_normality,
+    open_encoder,
+    writer_settings,
+)
+from streamer.reporting import RateMeter, camera_status
 from streamer.snapshots import Snapshots
-from streamer.status import CameraStatus, ProgramStatus
+from streamer.status import ProgramStatus
 from streamer.watch import CameraWatch
 
 log = logging.getLogger(__name__)
@@ -46,7 +54,7 @@ TURN_S: Final = 0.03
 IDLE_S: Final = 0.25
 """The analysis looks round at least this often, so that it hears of changes and is seen to live."""
 
-_RATE_OVER_S: Final = 5.0
+_TIDY_EVERY_S: Final = 3600.0
 
 
 class Pipeline:
@@ -64,28 +72,32 @@ class Pipeline:
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._watches: dict[str, CameraWatch] = {}
-        self._rings: dict[str, FrameRing] = {}
-        self._rates: dict[str, tuple[float, int, float]] = {}
+        self._rates: dict[str, RateMeter] = {}
         self._made_ns: dict[str, int] = {}
         self._started_s = self._turned_s = time.monotonic()
         self._outbox_problem = ""
         self._thread = threading.Thread(target=self._analyse, name="analysis")
         self._metrics = Metrics(self.status)
+        snapshots = config.alerts.snapshots
+        self._snapshots = None if snapshots is None else Snapshots(snapshots)
         self.http: StatusServer | None = None
 
     def __enter__(self) -> Self:
         """Start. Raises SorawatchError: what cannot work is said now, not in the night."""
         with ExitStack() as stack:
-            self._session = self._open_encoder()
-            normal = self._load_normality(self._cameras)
-            check_budget(sum(ring_bytes(c.capture.slots) for c in self._cameras.values()))
+            self._session = open_encoder(self._config.detect)
+            normal = load_normality(self._cameras, self._encoder_sha256)
+            check_memory(self._cameras)
             self._detector = Detector(
                 None if self._session is None else TimedEncoder(self._session, self._metrics),
                 threads=self._config.detect.threads or len(os.sched_getaffinity(0)),
             )
             stack.callback(self._detector.close)
-            self._pool = stack.enter_context(ThreadPoolExecutor(1, "learning"))
-            self._writer = stack.enter_context(self._alert_writer())
+            self._chores = stack.enter_context(ThreadPoolExecutor(1, "chores"))
+            settings = writer_settings(self._config.alerts)
+            self._writer = stack.enter_context(
+                AlertWriter(settings, on_published=self._published, on_degraded=self._degraded)
+            )
             self._bell = stack.enter_context(Doorbell())
             stack.callback(self._close_rings)
             self._supervisor = stack.enter_context(
@@ -96,7 +108,7 @@ class Pipeline:
                 )
             )
             for name, camera in self._cameras.items():
-                self._add(name, camera, normal[name])
+                self._add(name, camera, normal[name], FrameRing.create(camera.capture.slots))
             self._thread.start()
             stack.callback(self._stop_analysis)
             metrics = self._config.metrics
@@ -139,32 +151,37 @@ class Pipeline:
         """Go over to the cameras of `config`; those that did not change are not touched.
 
         Raises SorawatchError and changes nothing when a normality file cannot be used or the
-        machine has no room.
+        machine has no room. For one thread at a time.
         """
         cameras = resolve(config)
         for section in ("detect", "capture", "alerts", "metrics", "log"):
             if getattr(config, section) != getattr(self._config, section):
                 log.warning("%s: a change there needs a restart where cameras share it", section)
         changed = {n: c for n, c in cameras.items() if self._cameras.get(n) != c}
-        normal = self._load_normality(changed)
-        check_budget(sum(ring_bytes(c.capture.slots) for c in changed.values()))
         gone = [name for name in self._cameras if name not in cameras or name in changed]
-        done = threading.Event()
+        normal = load_normality(changed, self._encoder_sha256)
+        check_memory(changed)
+        with ExitStack() as unused:
+            rings = {
+                name: unused.enter_context(FrameRing.create(camera.capture.slots))
+                for name, camera in changed.items()
+            }
+            done = threading.Event()
 
-        def apply() -> None:
-            try:
+            def apply() -> None:
+                unused.pop_all()
                 for name in gone:
                     self._remove(name)
                 for name, camera in changed.items():
-                    self._add(name, camera, normal[name])
-            finally:
+                    self._add(name, camera, normal[name], rings[name])
                 done.set()
 
+            self._inbox.put(apply)
+            self._bell.ring()
+            while not done.wait(IDLE_S):
+                if not self._thread.is_alive():
+                    return
         self._cameras = cameras
-        self._inbox.put(apply)
-        self._bell.ring()
-        while not done.wait(IDLE_S) and not self._ended.is_set():
-            continue
         log.info("reloaded: %d cameras, %d new or changed", len(cameras), len(changed))
 
     def status(self) -> ProgramStatus:
@@ -178,7 +195,7 @@ class Pipeline:
         cameras = []
         for watch in list(self._watches.values()):
             try:
-                cameras.append(self._camera_status(watch, now_s))
+                cameras.append(camera_status(watch, self._rates[watch.name].rate, now_s))
             except (KeyError, ValueError):  # taken out by a reload a moment ago
                 continue
         return ProgramStatus(
@@ -192,26 +209,28 @@ class Pipeline:
             heartbeat_age_s=now_s - self._turned_s,
             problems=problems,
             publish=self._writer.publish_address,
-            catch_up=self._writer.catch_up_address or "",
+            catch_up=self._writer.catch_up_address,
         )
 
     # The analysis thread's own from here on.
 
     def _analyse(self) -> None:
         try:
-            next_second_s = time.monotonic()
+            second_s = tidy_s = time.monotonic()
             while not self._stop.is_set():
-                rung = wait([self._bell], IDLE_S)
-                self._turned_s = time.monotonic()
-                self._hear()
-                if rung:
+                if wait([self._bell], IDLE_S):
                     self._stop.wait(TURN_S)
-                    while self._turn() and not self._stop.is_set():
-                        self._turned_s = time.monotonic()
-                        self._hear()
-                if self._turned_s >= next_second_s:
-                    next_second_s = self._turned_s + 1.0
-                    self._every_second()
+                more = True
+                while more and not self._stop.is_set():
+                    self._turned_s = now_s = time.monotonic()
+                    self._hear()
+                    if now_s >= second_s:  # in here, so that it happens under any load
+                        second_s = now_s + 1.0
+                        self._every_second(now_s)
+                    if now_s >= tidy_s:
+                        tidy_s = now_s + _TIDY_EVERY_S
+                        self._tidy()
+                    more = self._turn() > 0
             self._hear()
         except BaseException as exc:  # the owner is told, and raises it
             log.exception("the analysis failed")
@@ -223,9 +242,10 @@ class Pipeline:
     def _hear(self) -> None:
         while True:
             try:
-                self._inbox.get_nowait()()
+                work = self._inbox.get_nowait()
             except queue.Empty:
                 return
+            work()
 
     def _turn(self) -> int:
         """Analyse the next window of every camera that has one; how many there were."""
@@ -242,11 +262,18 @@ class Pipeline:
                 self._tell(watch.observe(seen, score), seen.header.t_mono_ns)
         return len(ready)
 
-    def _every_second(self) -> None:
+    def _every_second(self, mono_s: float) -> None:
         self._supervisor.check()
-        mono_s, utc_s = time.monotonic(), time.time()
-        for watch in self._watches.values():
-            self._tell(watch.every_second(mono_s, utc_s, self._pool))
+        utc_s = time.time()
+        for name, watch in self._watches.items():
+            self._rates[name].sample(mono_s, watch.ring.counters.frames_read)
+            self._tell(watch.every_second(mono_s, utc_s))
+
+    def _tidy(self) -> None:
+        """Forget pictures of alerts that the outbox has forgotten."""
+        if self._snapshots is not None:
+            before_s = time.time() - self._config.alerts.max_age_days * 86_400
+            self._chores.submit(self._snapshots.forget, before_s)
 
     def _change_state(self, change: StateChange) -> None:
         watch = self._watches.get(change.camera)
@@ -255,43 +282,39 @@ class Pipeline:
 
     def _tell(self, drafts: list[EventDraft], t_mono_ns: int | None = None) -> None:
         for draft in drafts:
-            if t_mono_ns is not None and draft.kind == "anomaly" and draft.type == "new":
+            timed = t_mono_ns is not None and draft.kind == "anomaly" and draft.type == "new"
+            if timed and t_mono_ns is not None:
                 self._made_ns[draft.id] = t_mono_ns
-            self._writer.submit(draft)
+            if not self._writer.submit(draft):
+                self._made_ns.pop(draft.id, None)
 
-    def _add(self, name: str, camera: CameraConfig, normality: Normality | None) -> None:
-        snapshots = self._config.alerts.snapshots
-        ring = self._rings[name] = FrameRing.create(camera.capture.slots)
-        self._watches[name] = CameraWatch(
-            name,
-            camera,
-            ring,
-            self._detector,
-            normality=normality,
-            provenance=Provenance(
-                model=None if self._session is None else self._session.sha256,
-                config=_digest(camera),
-            ),
-            snapshots=None if snapshots is None else Snapshots(snapshots),
-        )
-        capture = camera.capture
-        settings = CaptureSettings(
-            fps=camera.detect.fps,
-            transport=capture.transport,
-            open_timeout_s=capture.open_timeout_s,
-            read_timeout_s=capture.read_timeout_s,
-            stall_after_s=capture.stall_after_s,
-            backoff_max_s=capture.backoff_max_s,
-        )
-        self._supervisor.add(CameraSpec(name, camera.source, settings), ring)
+    def _add(
+        self, name: str, camera: CameraConfig, normality: Normality | None, ring: FrameRing
+    ) -> None:
+        """Watch a camera; the ring is this pipeline's to close from here on."""
+        try:
+            watch = CameraWatch(
+                name,
+                camera,
+                ring,
+                self._detector,
+                normality=normality,
+                provenance=Provenance(model=self._encoder_sha256, config=digest(camera)),
+                snapshots=self._snapshots,
+            )
+        except BaseException:
+            ring.__exit__()
+            raise
+        self._rates[name] = RateMeter()
+        self._watches[name] = watch
+        self._supervisor.add(CameraSpec(name, camera.source, capture_settings(camera)), ring)
 
     def _remove(self, name: str) -> None:
         self._supervisor.remove(name)
-        self._tell(self._watches.pop(name).close(time.time()))
-        self._rates.pop(name, None)
-        ring = self._rings.pop(name)
-        ring.close()
-        ring.unlink()
+        watch = self._watches.pop(name)
+        del self._rates[name]
+        self._tell(watch.close(time.time()))
+        watch.ring.__exit__()
 
     def _close_watches(self) -> None:
         utc_s = time.time()
@@ -300,42 +323,9 @@ class Pipeline:
 
     # Starting and stopping.
 
-    def _open_encoder(self) -> EncoderSession | None:
-        detect = self._config.detect
-        if detect.encoder == "off":
-            return None
-        path = None if detect.encoder == "builtin" else detect.encoder
-        return EncoderSession(path, detect.device, 1)
-
-    def _load_normality(self, cameras: dict[str, CameraConfig]) -> dict[str, Normality | None]:
-        """What is normal for each camera; None where there is no file, so that it learns."""
-        encoder = None if self._session is None else self._session.sha256
-        found: dict[str, Normality | None] = {}
-        for name, camera in cameras.items():
-            path = camera.normal
-            if path is None or not path.exists():
-                found[name] = None
-                continue
-            try:
-                normality = found[name] = load(path)
-                normality.check_encoder(encoder, path)
-            except NormalityError as exc:
-                raise NormalityError(f"cameras.{name}.normal: {exc}") from exc
-        return found
-
-    def _alert_writer(self) -> AlertWriter:
-        alerts = self._config.alerts
-        return AlertWriter(
-            WriterSettings(
-                outbox=alerts.outbox,
-                publish=alerts.publish,
-                catch_up=alerts.catch_up,
-                max_events=alerts.max_events,
-                max_age_days=alerts.max_age_days,
-            ),
-            on_published=self._published,
-            on_degraded=self._degraded,
-        )
+    @property
+    def _encoder_sha256(self) -> str | None:
+        return None if self._session is None else self._session.sha256
 
     def _published(self, event: Event, _latency_s: float) -> None:
         made_ns = self._made_ns.pop(event.id, None) if event.type == "new" else None
@@ -352,49 +342,8 @@ class Pipeline:
         self._thread.join()
 
     def _close_rings(self) -> None:
-        for ring in self._rings.values():
-            ring.close()
-            ring.unlink()
-        self._rings.clear()
-
-    def _camera_status(self, watch: CameraWatch, now_s: float) -> CameraStatus:
-        counters = self._rings[watch.name].counters.as_dict()
-        frames = counters["frames_read"]
-        age_s = now_s - counters["last_frame_ns"] / 1e9 if counters["last_frame_ns"] else None
-        dropped = {kind: counters[f"invalid_{kind}"] for kind in ("black", "torn", "smeared")}
-        dropped["overrun"] = watch.cutter.dropped + watch.torn_windows
-        learning = watch.learning
-        return CameraStatus(
-            name=watch.name,
-            source=watch.config.source.masked,
-            state=watch.state.state.value,
-            reason=watch.state.reason,
-            detail=watch.state.detail,
-            since_s=max(0.0, now_s - watch.state.t_mono_ns / 1e9) if watch.state.t_mono_ns else 0.0,
-            frames=frames,
-            frames_analysed=counters["frames_analysed"],
-            frames_per_s=self._rate(watch.name, frames, now_s),
-            frame_age_s=age_s,
-            dropped=dropped,
-            reconnects=counters["reconnects"],
-            stalls=counters["stalls"],
-            width=counters["width"],
-            height=counters["height"],
-            health=sorted(watch.conditions),
-            learned=None if learning is None else learning.share,
-            score=None if watch.last is None else watch.last.value,
-            threshold=watch.threshold,
-            alerts=watch.alerts,
-            alerting=watch.alerting,
-        )
-
-    def _rate(self, name: str, frames: int, now_s: float) -> float:
-        """Frames a second over the last few seconds, whoever asks how often."""
-        then_s, before, rate = self._rates.get(name, (self._started_s, 0, 0.0))
-        if now_s - then_s >= _RATE_OVER_S or name not in self._rates:
-            rate = (frames - before) / max(now_s - then_s, 1e-3)
-            self._rates[name] = (now_s, frames, rate)
-        return rate
+        for watch in self._watches.values():
+            watch.ring.__exit__()
 
 
 class TimedEncoder:
@@ -412,8 +361,3 @@ class TimedEncoder:
         """As `EncoderSession.run`."""
         with self._metrics.inference_s.time():
             return self._session.run(x)
-
-
-def _digest(camera: CameraConfig) -> str:
-    """SHA-256 of what was decided with; the source is left out, since it may hold a password."""
-    return hashlib.sha256(camera.model_dump_json(exclude={"source"}).encode()).hexdigest()

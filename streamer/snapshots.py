@@ -48,6 +48,18 @@ class Snapshots:
             return None
         return str(path)
 
+    def forget(self, before_utc_s: float) -> int:
+        """Remove pictures last written before this time; how many. Any thread."""
+        removed = 0
+        for picture in self._folder.glob("*/*.jpg"):
+            try:
+                if picture.stat().st_mtime < before_utc_s:
+                    picture.unlink()
+                    removed += 1
+            except OSError as exc:
+                log.warning("%s: cannot be removed: %s", picture, exc.strerror or exc)
+        return removed
+
     def path(self, draft: EventDraft) -> Path:
         """Where the picture of an event goes."""
         return self._folder / draft.camera / f"{draft.id}.jpg"

@@ -4,7 +4,6 @@ Live watching and replay share this; it reads no clock of its own.
 """
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 
 from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.health import HealthLog
@@ -12,7 +11,7 @@ from alerts.judge import Judge, JudgeSettings, Observation
 from detectors.detector import Detector
 from detectors.normality import Normality
 from detectors.score import Score
-from streamer.camera_health import CameraHealth, ConditionChange, HealthSettings
+from streamer.camera_health import CameraHealth, Condition, ConditionChange, HealthSettings
 from streamer.capture.ring import FrameRing
 from streamer.capture.states import CameraState, StateChange
 from streamer.capture.windows import RingWindow, WindowCutter
@@ -28,7 +27,9 @@ WINDOW_FRAMES = 8
 class CameraWatch:
     """Belongs to the analysis thread, as does all that it holds.
 
-    `last`: the newest score; None while warming up or learning. `alerts`: anomaly events opened.
+    `ring`: where its frames come from; the owner closes it. `conditions`: what is wrong with the
+    picture now. `last`: the newest score; None while warming up or learning. `alerts`: anomaly
+    events opened.
     `torn_windows`: windows overwritten while they were analysed, their scores dropped.
     """
 
@@ -46,6 +47,7 @@ class CameraWatch:
         """`config` is resolved. Without `normality` the camera learns first."""
         self.name = name
         self.config = config
+        self.ring = ring
         self.cutter = WindowCutter(ring, WINDOW_FRAMES, 1.0 / config.detect.fps)
         self.state = StateChange(name, CameraState.CONNECTING, None, "", 0, 0.0)
         self.last: Score | None = None
@@ -53,7 +55,6 @@ class CameraWatch:
         self.torn_windows = 0
         self.learning: Learning | None = None
         self.conditions: set[str] = set()
-        self.newest_mono_ns = 0
         self._newest_utc_s = 0.0
         self._detector = detector
         self._provenance = provenance
@@ -61,7 +62,6 @@ class CameraWatch:
         self._judge: Judge | None = None
         self._normality: Normality | None = None
         self._log = HealthLog(name, provenance)
-        self._ring = ring
         self._health = CameraHealth(
             HealthSettings(
                 config.health.frozen_after_s,
@@ -93,7 +93,6 @@ class CameraWatch:
             self.torn_windows += 1
             self._detector.reset(self.name)
             return []
-        self.newest_mono_ns = header.t_mono_ns
         self._newest_utc_s = utc_s = header.utc_ns / 1e9
         changes = self._health.view(seen.window.frames[-1], header.t_mono_ns / 1e9)
         drafts = self._conditions(changes, utc_s)
@@ -123,11 +122,9 @@ class CameraWatch:
             drafts += self._close_judge(change.utc_s, "camera_lost")
         return drafts
 
-    def every_second(
-        self, mono_s: float, utc_s: float, pool: ThreadPoolExecutor
-    ) -> list[EventDraft]:
+    def every_second(self, mono_s: float, utc_s: float) -> list[EventDraft]:
         """What only time tells: long runs of invalid pictures, learning that is done."""
-        counters = self._ring.counters
+        counters = self.ring.counters
         now = (counters.frames_analysed, counters.invalid_frozen, counters.invalid_black)
         analysed, frozen, black = (a - b for a, b in zip(now, self._seen, strict=True))
         self._seen = now
@@ -138,21 +135,22 @@ class CameraWatch:
             )
             drafts = self._conditions(changes, utc_s)
         if self.learning is not None:
-            drafts += self._learn_on(self.learning, utc_s, pool)
+            drafts += self._learn_on(self.learning, utc_s)
         return drafts
 
     def close(self, utc_s: float, ended_by: EndedBy = "stopped") -> list[EventDraft]:
         """Stop watching: keep what was learned, end what is open."""
         if self.learning is not None:
-            self.learning.save()
+            self.learning.close()
         self._detector.remove(self.name)
         return self._close_judge(utc_s, ended_by) + self._log.close(utc_s, ended_by)
 
     def _close_judge(self, utc_s: float, ended_by: EndedBy) -> list[EventDraft]:
         if self._judge is None:
             return []
+        # It was last seen in the newest frame, whenever it was found that no more come.
         return self._judge.close(
-            max(self._newest_utc_s, min(utc_s, self._newest_utc_s + 1)), ended_by
+            min(max(utc_s, self._newest_utc_s), self._newest_utc_s + 1), ended_by
         )
 
     def _watch(self, normality: Normality) -> None:
@@ -186,26 +184,23 @@ class CameraWatch:
         )
         self._detector.add(self.name, None, self.learning.fitter)
 
-    def _learn_on(
-        self, learning: Learning, utc_s: float, pool: ThreadPoolExecutor
-    ) -> list[EventDraft]:
-        was_computing = learning.computing
-        normality = learning.step(pool)
-        if normality is not None:
-            log.info("%s: has learned what is normal: %s", self.name, learning.normal)
-            self.learning = None
-            self._watch(normality)
-            return self._log.condition("learning", False, utc_s)
-        if learning.computing != was_computing:
-            # Another thread has the fitter while it computes, so the detector must not feed it.
-            self._detector.add(self.name, None, None if learning.computing else learning.fitter)
-        return self._log.condition("learning", True, utc_s)
+    def _learn_on(self, learning: Learning, utc_s: float) -> list[EventDraft]:
+        normality = learning.step()
+        if normality is None:
+            return self._log.condition("learning", True, utc_s)
+        log.info("%s: has learned what is normal: %s", self.name, learning.normal)
+        self.learning = None
+        self._watch(normality)
+        return self._log.condition("learning", False, utc_s)
 
     def _conditions(self, changes: list[ConditionChange], utc_s: float) -> list[EventDraft]:
         drafts = []
         for change in changes:
             (self.conditions.add if change.active else self.conditions.discard)(change.condition)
             drafts += self._log.condition(change.condition.value, change.active, utc_s)
+            if change.active and change.condition is Condition.DARK:
+                # Black pictures are not scored, so nothing else would end what is open.
+                drafts += self._close_judge(utc_s, "camera_lost")
         return drafts
 
     def _pictured(self, draft: EventDraft, seen: RingWindow) -> EventDraft:

@@ -1,0 +1,95 @@
+"""What must be there before the first frame: encoder, normality files, addresses, settings.
+
+What cannot work is said at the start, with the key that it stands under, not in the night.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from alerts.curve import CurveSettings
+from alerts.writer import WriterSettings
+from detectors.encoder.session import EncoderSession
+from detectors.normality import Normality, load
+from sorawatch import ConfigError, NormalityError
+from streamer.capture.ring import check_budget, ring_bytes
+from streamer.capture.settings import CaptureSettings
+from streamer.config import AlertsConfig, CameraConfig, DetectConfig
+
+
+def open_encoder(detect: DetectConfig) -> EncoderSession | None:
+    """The encoder that all cameras share; None when it is off. Raises ModelError, DeviceError."""
+    if detect.encoder == "off":
+        return None
+    path = None if detect.encoder == "builtin" else detect.encoder
+    return EncoderSession(path, detect.device, 1)
+
+
+def load_normality(
+    cameras: Mapping[str, CameraConfig], encoder: str | None
+) -> dict[str, Normality | None]:
+    """What is normal for each of some resolved cameras; None where there is no file yet.
+
+    `encoder`: SHA-256 of the one in use. Raises NormalityError that names the camera's key, and
+    ConfigError where two cameras would learn into one file.
+    """
+    found: dict[str, Normality | None] = {}
+    learning: dict[Path, str] = {}
+    for name, camera in cameras.items():
+        path = camera.normal
+        assert path is not None  # noqa: S101 - resolve() has filled it in
+        try:
+            if path.exists():
+                found[name] = normality = load(path)
+                normality.check_encoder(encoder, path)
+                continue
+        except NormalityError as exc:
+            raise NormalityError(f"cameras.{name}.normal: {exc}") from exc
+        except OSError as exc:
+            raise NormalityError(f"cameras.{name}.normal: {path}: {exc.strerror or exc}") from exc
+        found[name] = None
+        if path in learning:
+            raise ConfigError(
+                f"cameras.{name}.normal: {path} is not there yet, and {learning[path]} learns into "
+                "it too: give each camera that learns a file of its own"
+            )
+        learning[path] = name
+    return found
+
+
+def check_memory(cameras: Mapping[str, CameraConfig]) -> None:
+    """Raise ResourceError, with the number, when the machine has no room for the rings."""
+    check_budget(sum(ring_bytes(camera.capture.slots) for camera in cameras.values()))
+
+
+def capture_settings(camera: CameraConfig) -> CaptureSettings:
+    """How a resolved camera is captured."""
+    capture = camera.capture
+    return CaptureSettings(
+        fps=camera.detect.fps,
+        transport=capture.transport,
+        open_timeout_s=capture.open_timeout_s,
+        read_timeout_s=capture.read_timeout_s,
+        stall_after_s=capture.stall_after_s,
+        backoff_max_s=capture.backoff_max_s,
+    )
+
+
+def writer_settings(alerts: AlertsConfig) -> WriterSettings:
+    """Where alerts go, as the writer takes it."""
+    curve = alerts.curve
+    return WriterSettings(
+        outbox=alerts.outbox,
+        publish=alerts.publish,
+        catch_up=alerts.catch_up,
+        max_events=alerts.max_events,
+        max_age_days=alerts.max_age_days,
+        curve=None
+        if curve is None
+        else CurveSettings(curve.secret_key_file, curve.allowed_keys_file),
+    )
+
+
+def digest(camera: CameraConfig) -> str:
+    """SHA-256 of what was decided with; the source is left out, since it may hold a password."""
+    return hashlib.sha256(camera.model_dump_json(exclude={"source"}).encode()).hexdigest()
