@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from detectors.detector import Detector
+from detectors.encoder.session import EncoderSession
 from detectors.fitting import NormalityFitter
 from detectors.window import Window
 
@@ -39,7 +40,7 @@ def entries(folder: Path):
 
 
 def windows(frames, source_fps, fps, generation):
-    """(index of the source frame, window): every analysed frame with the 8 up to it, 0.2 s apart."""
+    """(index of the source frame, window): each analysed frame with those up to it."""
     step = round(source_fps / fps)
     for seq, i in enumerate(range(0, len(frames), step)):
         run = list(range(i % step, i + 1, step))[-8:]
@@ -158,8 +159,6 @@ def main() -> None:
     options = parser.parse_args()
     encoder = None
     if options.encoder != "off":
-        from detectors.encoder.session import EncoderSession
-
         encoder = EncoderSession(
             None if options.encoder == "builtin" else options.encoder, "cpu", 1
         )

@@ -53,7 +53,7 @@ def no_tokens(grid: tuple[int, int]) -> Tokens:
 
 def grid_of(shape: tuple[int, ...]) -> tuple[int, int]:
     """Rows and columns of cells in a picture of this (h, w); pixels left over are not looked at."""
-    return shape[0] // CELL_PX, shape[1] // CELL_PX
+    return max(1, shape[0] // CELL_PX), max(1, shape[1] // CELL_PX)
 
 
 class TokenMaker:

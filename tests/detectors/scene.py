@@ -46,7 +46,7 @@ def walkers(rng: np.random.Generator, frames: int) -> list[Walker]:
         speed = float(rng.uniform(1.0, 1.6))
         left = bool(rng.random() < 0.5)
         lane = 30.0 if left else 70.0
-        x, v = (W + 5.0, -speed) if left else (-5.0, speed)
+        x, v = (W + 2.0, -speed) if left else (-14.0, speed)
         people.append(Walker(lane + float(rng.uniform(-6, 6)), x, v, texture(rng), start=at))
         at += int(rng.integers(10, 30))
     return people

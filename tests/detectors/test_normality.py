@@ -1,0 +1,294 @@
+"""Normality: one file that comes back as it was written, or is refused with the reason."""
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors import arrayfile
+from detectors.detector import Detector
+from detectors.fitting import NormalityFitter
+from detectors.footage import Footage
+from detectors.normality import Normality, load
+from sorawatch import NormalityError
+from tests.detectors import scene
+from tests.detectors.fakes import FakeEncoder
+
+LIFE = scene.normal_life(30)
+
+
+def fitter_of(encoder: FakeEncoder | None = None, frames: int = len(LIFE)) -> NormalityFitter:
+    fitter = NormalityFitter(encoder, "gate")
+    for window in scene.windows(LIFE[:frames]):
+        fitter.add(window)
+    return fitter
+
+
+@pytest.fixture(scope="module")
+def normality() -> Normality:
+    return fitter_of(FakeEncoder()).finish()
+
+
+@pytest.fixture(scope="module")
+def data(normality: Normality) -> bytes:
+    return normality.to_bytes()
+
+
+def scores(normality: Normality) -> list[object]:
+    with Detector(FakeEncoder()) as detector:
+        detector.add("gate", normality)
+        feed = scene.windows(scene.normal_life(8, seed=8))
+        return [detector.step([("gate", window)])[0] for window in feed]
+
+
+def test_comes_back_as_it_was(normality: Normality, tmp_path: Path) -> None:
+    """A loaded normality gives the same scores, thresholds and hash, bit for bit."""
+    path = tmp_path / "normal" / "gate.normal"  # the folder is made
+    normality.save(path)
+    loaded = load(path)
+    assert scores(loaded) == scores(normality)
+    assert loaded.calibration.threshold(1) == normality.calibration.threshold(1)
+    assert loaded.facts == normality.facts
+    assert loaded.sha256 == normality.sha256
+    assert loaded.to_bytes() == path.read_bytes()
+    assert [p.name for p in path.parent.iterdir()] == ["gate.normal"]
+
+
+def test_file_holds_no_pickle(data: bytes) -> None:
+    """NumPy reads every array of the file without unpickling, and the header is JSON."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        header = json.loads(arrays["header.json"])
+        assert all(arrays[name].dtype.kind in "fi" for name in arrays.files if "json" not in name)
+    assert header["encoder"] == FakeEncoder().sha256
+    assert header["footage_s"] == pytest.approx(30, abs=0.5)
+
+
+def test_failed_save_leaves_the_old_file(
+    normality: Normality, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk fails while saving, the old file is whole and nothing else is left."""
+    path = tmp_path / "gate.normal"
+    path.write_bytes(b"old")
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NormalityError, match=r"gate\.normal: cannot be written: No space left"):
+        normality.save(path)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["gate.normal"]
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    """A path that leads nowhere is in the error."""
+    with pytest.raises(NormalityError, match=r"nowhere\.normal: cannot be read: No such file"):
+        load(tmp_path / "nowhere.normal")
+
+
+def rewrite(data: bytes, change: dict[str, bytes | None]) -> bytes:
+    """The file with some members replaced, added or (None) left out."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        members = {name: old.read(name) for name in old.namelist()} | change
+        for name, content in members.items():
+            if content is not None:
+                new.writestr(name, content)
+    return out.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=True)
+    return out.getvalue()
+
+
+def header_of(data: bytes, **change: object) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return json.dumps(json.loads(archive.read("header.json")) | change).encode()
+
+
+def bomb() -> bytes:
+    """A few kilobytes that unpack to 40 MB."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", "{}")
+        archive.writestr("bank.npy", bytes(40 << 20))
+    return out.getvalue()
+
+
+class Trap:
+    """Would create a file if it were unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path("/nonexistent/trap").touch, ())
+
+
+def lying_header() -> bytes:
+    """An array that claims 10^12 numbers and holds none."""
+    good = npy(np.zeros((2, 10), np.float32))
+    return good.replace(b"(2, 10)", b"(9999999999, 10)").replace(b" " * 9 + b"\n", b"\n")
+
+
+def broken_files(data: bytes) -> dict[str, bytes]:
+    return {
+        "empty": b"",
+        "text": b"cameras:\n  gate: {}\n",
+        "pickle": pickle.dumps({"bank": 1}),
+        "foreign npz": rewrite(data, {"header.json": None}),
+        "not a normality": rewrite(data, {"header.json": header_of(data, format="other")}),
+        "from the future": rewrite(data, {"header.json": header_of(data, version=99)}),
+        "header is a list": rewrite(data, {"header.json": b"[]"}),
+        "header is broken": rewrite(data, {"header.json": b"{"}),
+        "header is NaN": rewrite(data, {"header.json": header_of(data, fastest=float("nan"))}),
+        "grid is wrong": rewrite(data, {"header.json": header_of(data, grid=[0, 4])}),
+        "grid is text": rewrite(data, {"header.json": header_of(data, grid="30x45")}),
+        "footage is text": rewrite(data, {"header.json": header_of(data, footage_s="4")}),
+        "bank is missing": rewrite(data, {"bank.npy": None}),
+        "bank is pickled": rewrite(data, {"bank.npy": npy(np.array([Trap()], object))}),
+        "bank is text": rewrite(data, {"bank.npy": npy(np.array(["a"]))}),
+        "bank is of another width": rewrite(data, {"bank.npy": npy(np.zeros((5, 3), np.float32))}),
+        "bank is empty": rewrite(data, {"bank.npy": npy(np.zeros((0, 10), np.float32))}),
+        "bank lies": rewrite(data, {"bank.npy": lying_header()}),
+        "bank is NaN": rewrite(data, {"bank.npy": npy(np.full((5, 10), np.nan, np.float32))}),
+        "spread is zero": rewrite(data, {"spread.npy": npy(np.zeros(8, np.float32))}),
+        "tail is out of order": rewrite(data, {"speed_tail.npy": npy(np.arange(259.0)[::-1] + 1)}),
+        "peaks are infinite": rewrite(data, {"peaks.npy": npy(np.array([np.inf]))}),
+        "unpacks to too much": bomb(),
+        "too many members": rewrite(data, {f"x{i}.npy": npy(np.zeros(1)) for i in range(99)}),
+    }
+
+
+def test_foreign_and_broken_files_are_refused(
+    data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else the file is, the error is ours, one line, and names the file."""
+    monkeypatch.setattr(arrayfile, "MAX_CONTENT_BYTES", 32 << 20)
+    path = tmp_path / "gate.normal"
+    said = {}
+    for kind, content in broken_files(data).items():
+        path.write_bytes(content)
+        try:
+            load(path)
+        except NormalityError as exc:
+            said[kind] = str(exc)
+        else:
+            pytest.fail(f"a file whose {kind} was loaded")
+    assert all(str(path) in text and "\n" not in text for text in said.values()), said
+
+
+@settings(deadline=None, max_examples=200)
+@given(seed=st.integers(0, 2**32), cut=st.booleans())
+def test_damaged_bytes_are_refused(data: bytes, seed: int, cut: bool) -> None:
+    """Bytes that fell over or got lost are noticed, or did not matter; nothing else happens."""
+    rng = np.random.default_rng(seed)
+    broken = bytearray(data[: rng.integers(0, len(data))] if cut else data)
+    for at in rng.integers(0, max(1, len(broken)), rng.integers(1, 4)):
+        if at < len(broken):
+            broken[at] ^= int(rng.integers(1, 256))
+    try:
+        header, arrays = arrayfile.parse(bytes(broken), Path("gate.normal"))
+    except NormalityError as exc:
+        assert "gate.normal" in str(exc)  # noqa: PT017
+    else:
+        assert arrayfile.dump(header, arrays) == data
+
+
+def test_too_large_is_refused_unread(
+    data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file beyond the limit is not taken into memory."""
+    path = tmp_path / "gate.normal"
+    path.write_bytes(data)
+    monkeypatch.setattr(arrayfile, "MAX_FILE_BYTES", len(data) - 1)
+    with pytest.raises(NormalityError, match="larger than"):
+        load(path)
+
+
+def test_too_little_footage_is_said() -> None:
+    """A few seconds, or none, are no normality."""
+    with pytest.raises(NormalityError, match="gate: 0 s of normal footage are too little"):
+        NormalityFitter(None, "gate").finish()
+    with pytest.raises(NormalityError, match="gate: 4 s"):
+        fitter_of(frames=20).finish()
+
+
+def test_empty_street_is_normal_too() -> None:
+    """From footage in which nothing ever moved one can learn: then whatever moves is unusual."""
+    fitter = NormalityFitter()
+    for window in scene.windows(scene.render(np.random.default_rng(0), [], 100)):
+        fitter.add(window)
+    normality = fitter.finish()
+    threshold = normality.calibration.threshold(1)
+    assert threshold.extrapolated
+    with Detector() as detector:
+        detector.add("gate", normality)
+        values = [
+            score.value
+            for window in scene.windows(scene.normal_life(20))
+            if (score := detector.step([("gate", window)])[0]) is not None
+        ]
+    assert max(values) > threshold.value
+
+
+@pytest.mark.parametrize("encoder", [None, FakeEncoder()])
+def test_learning_carries_on_after_a_restart(encoder: FakeEncoder | None, tmp_path: Path) -> None:
+    """Progress saved and loaded is all that was seen: the rest of the footage completes it."""
+    path = tmp_path / "gate.progress"
+    half = len(LIFE) // 2
+    fitter = fitter_of(encoder, half)
+    fitter.save_progress(path)
+    carried = NormalityFitter.load_progress(path, encoder)
+    assert carried.footage_s == fitter.footage_s
+    assert carried.camera == "gate"
+    assert carried.finish().bank.tokens.tobytes() == fitter.finish().bank.tokens.tobytes()
+    for window in scene.windows(LIFE, generation=0, start=half):
+        carried.add(window)
+    whole = fitter_of(encoder)
+    assert carried.footage_s == pytest.approx(whole.footage_s, abs=0.5)
+    one, other = carried.finish(), whole.finish()
+    assert one.calibration.threshold(10).value == pytest.approx(
+        other.calibration.threshold(10).value, rel=0.3
+    )
+    assert (one.appearance is None) == (encoder is None)
+
+
+def test_foreign_progress_is_refused(data: bytes, tmp_path: Path) -> None:
+    """Progress of another encoder, another file, or a damaged one cannot be carried on."""
+    path = tmp_path / "gate.progress"
+    path.write_bytes(data)
+    with pytest.raises(NormalityError, match="holds no learning progress"):
+        NormalityFitter.load_progress(path)
+    fitter_of(FakeEncoder()).save_progress(path)
+    with pytest.raises(NormalityError, match="another encoder"):
+        NormalityFitter.load_progress(path)
+    good = path.read_bytes()
+    for change in (
+        {"counts.npy": npy(np.zeros(3, np.int32))},
+        {"frames.npy": npy(np.array([-5], np.int64))},
+        {"features.npy": npy(np.zeros((4, 9), np.float32))},
+        {"vectors.npy": None},
+    ):
+        path.write_bytes(rewrite(good, change))
+        with pytest.raises(NormalityError, match=r"gate\.progress: broken"):
+            NormalityFitter.load_progress(path, FakeEncoder())
+
+
+def test_memory_is_bounded() -> None:
+    """However long it learns, it keeps so many tokens and no more, from all of the footage."""
+    fitter = NormalityFitter()
+    fitter._footage = Footage(max_tokens=3000)
+    for window in scene.windows(LIFE):
+        fitter.add(window)
+    blocks = fitter._footage.blocks()
+    assert sum(len(block.rows) for block in blocks) <= 3000
+    assert len(blocks) >= 2
+    assert fitter.footage_s == pytest.approx(30, abs=0.5)
+    fitter.finish()
