@@ -60,6 +60,7 @@ PICTURE_SUFFIXES: Final = frozenset(
     )
 )
 
+_DIAGNOSIS_S: Final = 3.0
 _OPTIONS_VARIABLE: Final = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 # How long an open may take to get from our call to its reading of the variable: measured below
 # 1 ms, so this is for a machine that is out of breath.
@@ -136,7 +137,7 @@ class Reader(Protocol):
 def open_source(source: Source, options: OpenOptions | None = None) -> Reader:
     """Open a source for reading; raises SourceError that says why it cannot be.
 
-    Takes up to `open_timeout_s`, and a few seconds more to find out what went wrong.
+    Takes up to `open_timeout_s`, and up to 3 s more to find out what went wrong.
     """
     options = options or OpenOptions()
     if source.kind is SourceKind.FOLDER:
@@ -156,6 +157,7 @@ def open_source(source: Source, options: OpenOptions | None = None) -> Reader:
         source,
         timed_out=took_s > 0.95 * options.open_timeout_s,
         transport=options.transport,
+        deadline_s=min(_DIAGNOSIS_S, options.open_timeout_s),
     )
 
 
