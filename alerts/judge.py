@@ -117,6 +117,11 @@ class Judge:
         """Whether an event has been announced and not ended."""
         return self._incident is not None and self._incident.announced_s is not None
 
+    @property
+    def following(self) -> bool:
+        """Whether something unusual goes on, be it announced already or not."""
+        return self._incident is not None
+
     def step(self, seen: Observation) -> list[EventDraft]:
         """What is to be told after this frame, oldest first; usually nothing.
 

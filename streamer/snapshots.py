@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,28 @@ log = logging.getLogger(__name__)
 
 _QUALITY = 88
 _COLOUR = (40, 60, 255)
+
+
+class PeakPicture:
+    """The picture of the frame that was most unusual since something unusual began.
+
+    An event tells the region of its highest score; the frame in which its message is made may be
+    two seconds later, with whatever it was at the other end of the picture.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is going on."""
+        self.picture: NDArray[np.uint8] | None = None
+        self._score = 0.0
+
+    def see(self, score: float, take: Callable[[], NDArray[np.uint8] | None]) -> None:
+        """A frame of what goes on; `take` copies its picture, and is asked only for a new peak."""
+        if score > self._score or self.picture is None:
+            self._score, self.picture = score, take()
+
+    def forget(self) -> None:
+        """What was going on is over."""
+        self.picture, self._score = None, 0.0
 
 
 class Snapshots:
@@ -59,6 +82,11 @@ class Snapshots:
             except OSError as exc:
                 log.warning("%s: cannot be removed: %s", picture, exc.strerror or exc)
         return removed
+
+    def existing(self, draft: EventDraft) -> str | None:
+        """Path of the event's picture, if one was written."""
+        path = self.path(draft)
+        return str(path) if path.exists() else None
 
     def path(self, draft: EventDraft) -> Path:
         """Where the picture of an event goes."""

@@ -17,7 +17,7 @@ from streamer.capture.states import CameraState, StateChange
 from streamer.capture.windows import RingWindow, WindowCutter
 from streamer.config import CameraConfig
 from streamer.learning import Learning
-from streamer.snapshots import Snapshots
+from streamer.snapshots import PeakPicture, Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class CameraWatch:
         self._detector = detector
         self._provenance = provenance
         self._snapshots = snapshots
+        self._peak = PeakPicture()
         self._judge: Judge | None = None
         self._normality: Normality | None = None
         self._log = HealthLog(name, provenance)
@@ -109,7 +110,7 @@ class CameraWatch:
                 expected_per_day=self._normality.calibration.expected_per_day(score.value),
             )
         )
-        return drafts + [self._pictured(draft, seen) for draft in made]
+        return drafts + self._pictured(made, score.value, seen)
 
     def change_state(self, change: StateChange) -> list[EventDraft]:
         """The camera went to another state; what was open about its picture ends with it."""
@@ -203,15 +204,23 @@ class CameraWatch:
                 drafts += self._close_judge(utc_s, "camera_lost")
         return drafts
 
-    def _pictured(self, draft: EventDraft, seen: RingWindow) -> EventDraft:
-        """The draft with its picture, where pictures are wanted."""
-        if draft.type == "new":
-            self.alerts += 1
-        if self._snapshots is None:
-            return draft
-        path = self._snapshots.path(draft)
-        picture = None if draft.type == "end" else seen.picture()
-        written = None if picture is None else self._snapshots.write(draft, picture)
-        if written is None and path.exists():
-            written = str(path)
-        return draft.model_copy(update={"snapshot": written})
+    def _pictured(self, made: list[EventDraft], score: float, seen: RingWindow) -> list[EventDraft]:
+        """The drafts with their pictures, where pictures are wanted."""
+        self.alerts += sum(draft.type == "new" for draft in made)
+        if self._snapshots is None or self._judge is None:
+            return made
+        pictured = []
+        for draft in made:
+            if draft.type == "end":
+                self._peak.forget()
+                written = self._snapshots.existing(draft)
+            else:
+                self._peak.see(score, seen.picture)
+                picture = self._peak.picture
+                written = None if picture is None else self._snapshots.write(draft, picture)
+            pictured.append(draft.model_copy(update={"snapshot": written}))
+        if self._judge.following:
+            self._peak.see(score, seen.picture)
+        else:
+            self._peak.forget()
+        return pictured
