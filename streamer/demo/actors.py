@@ -195,7 +195,7 @@ class Faller:
     down_s: float
     side: float
 
-    FALL_S = 0.95
+    FALL_S = 0.9
     RISE_S = 3.0
 
     def at(self, t_s: float) -> Sequence[Body]:

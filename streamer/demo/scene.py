@@ -230,7 +230,7 @@ def _event_actor(
         return _abandoned(layout, start, rng, viewer)
     if plan.kind == "runner":
         course = Course(layout.runner)
-        timing = _steady(course, start, rng.uniform(4.6, 5.4))
+        timing = _steady(course, start, rng.uniform(3.8, 4.4))
         return Walker(course, timing, looks), start, timing.end_s
     if plan.kind == "vehicle":
         course = Course(layout.vehicle)
@@ -270,7 +270,7 @@ def _fall(layout: Layout, start_s: float, rng: np.random.Generator) -> tuple[Act
             (up_s + 0.6 + (course.length_m - stop_m) / 1.1, course.length_m),
         ]
     )
-    side = float(rng.choice([0.0, 0.9, -0.9]))
+    side = 1.35
     faller = Faller(Walker(course, timing, random_looks(rng)), start_s, down_s, side)
     return faller, start_s, up_s
 
