@@ -26,8 +26,8 @@ from gi.repository import (  # type: ignore[import-not-found,import-untyped,unus
 )
 
 CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
-# No config-interval: `demux` puts the parameter sets in front of each key frame, where the payloader
-# would put them between the slices of one, and FFmpeg would take that for two pictures.
+# No config-interval: `demux` puts the parameter sets in front of each key frame; the payloader
+# would put them between its slices as well, and FFmpeg would take that for two pictures.
 PIPELINE = (
     f"( appsrc name=feed format=time caps={CAPS} max-bytes=65536 ! rtph264pay name=pay0 pt=96 )"
 )
