@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sorawatch import NormalityError
+from sorawatch import NormalityError, ResourceError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_CONTENT_BYTES = 512 * 1024 * 1024
@@ -52,7 +52,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes, compress: bool) -> No
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all; NormalityError when that cannot be done."""
+    """Write `data` to `path`, whole or not at all; ResourceError when that cannot be done."""
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary = None
         _sync_folder(path.parent)
     except OSError as exc:
-        raise NormalityError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
+        raise ResourceError(f"{path}: cannot be written: {exc.strerror or exc}") from exc
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

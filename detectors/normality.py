@@ -181,7 +181,7 @@ class Normality:
         return dump(header, arrays)
 
     def save(self, path: str | Path) -> None:
-        """Write it to `path`, whole or not at all; NormalityError when that cannot be done."""
+        """Write it to `path`, whole or not at all; ResourceError when that cannot be done."""
         write_atomic(Path(path), self.to_bytes())
 
     def check_encoder(self, sha256: str | None, path: str | Path = "normality") -> None:

@@ -1,39 +1,27 @@
-"""Learning one camera's normality file from footage: the live path up to the score."""
+"""`sorawatch fit`: a normality file from footage: the live path up to the score."""
 
-import logging
+import errno
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from tempfile import TemporaryFile
+from typing import Final
 
 from detectors.detector import Detector
 from detectors.encoder.providers import Device
 from detectors.encoder.session import EncoderSession
 from detectors.fitting import NormalityFitter
-from detectors.normality import Normality
-from sorawatch import SourceError
-from streamer.capture.doorbell import Doorbell, wait
-from streamer.capture.ring import FrameRing
-from streamer.capture.settings import CaptureSettings
+from sorawatch import ConfigError, ResourceError, SourceError
 from streamer.capture.source import Source
-from streamer.capture.states import CameraState, StateChange
-from streamer.capture.supervisor import CameraSpec, Supervisor
-from streamer.capture.windows import WindowCutter
-from streamer.watch import WINDOW_FRAMES
+from streamer.reading import SourceReader
 
-log = logging.getLogger(__name__)
-
-_FIRST_FRAME_S = 30.0
-_POLL_S = 0.05
-_SLOTS = 64
-_CAMERA = "fit"
+_CAMERA: Final = "fit"
 
 
 @dataclass(frozen=True, slots=True)
 class FitProgress:
-    """How far fitting is. `total` is 0 where it cannot be known."""
+    """How far fitting is: in source `index` of `total`, `footage_s` seconds learned in all."""
 
     source: str
     """Masked."""
@@ -68,100 +56,59 @@ def fit(
 
     `fps`: frames analysed a second; use what the camera will be watched with.
     `seconds`: of footage to learn from in all; required when a source is live, since it never ends.
-    Raises SourceError for a source that cannot be opened or gives no frame, NormalityError when
-    there was too little to learn from; `out` is then what it was.
+    Raises ConfigError where that is missing, SourceError for a source that cannot be opened or
+    gives no frame, or whose pictures are of another shape than those before, NormalityError when
+    there was too little to learn from, ResourceError when `out` cannot be written; `out` is then
+    what it was.
     """
     if not sources:
-        raise SourceError("nothing to learn from: give a file, a folder or a URL", "not_found")
+        raise ConfigError("nothing to learn from: give a file, a folder or a URL")
     for source in sources:
         if source.live and seconds is None:
-            raise SourceError(f"{source.masked} is live: say for how long, e.g. --seconds 600")
+            raise ConfigError(f"{source.masked} is live: say for how long, e.g. --seconds 600")
+    _check_writable(out)
     started_s = time.monotonic()
     session = EncoderSession(encoder, device, 1) if use_encoder else None
     fitter = NormalityFitter(session, out.stem)
-    with ExitStack() as stack:
-        detector = Detector(session)
-        stack.callback(detector.close)
+    read = 0
+    with Detector(session) as detector, SourceReader(sources, fps) as reader:
         detector.add(_CAMERA, None, fitter)
-        for index, source in enumerate(sources):
-            left_s = None if seconds is None else seconds - fitter.footage_s
-            if left_s is not None and left_s <= 0:
+        shape: tuple[int, ...] | None = None
+        for index, seen in reader.windows():
+            read = index + 1
+            shape = _same_shape(shape, seen.window.frames[-1].shape, sources[index])
+            # Generations of one source are not to be taken for those of another.
+            generation = (index << 32) + seen.window.generation
+            detector.step([(_CAMERA, replace(seen.window, generation=generation))])
+            if not seen.intact():
+                detector.reset(_CAMERA)
+            on_progress(FitProgress(sources[index].masked, index, len(sources), fitter.footage_s))
+            if seconds is not None and fitter.footage_s >= seconds:
                 break
-            detector.reset(_CAMERA)
-            end_s = None if left_s is None else fitter.footage_s + left_s
-
-            def enough(
-                source: Source = source, index: int = index, end_s: float | None = end_s
-            ) -> bool:
-                on_progress(FitProgress(source.masked, index, len(sources), fitter.footage_s))
-                return end_s is not None and fitter.footage_s >= end_s
-
-            _read(source, index, fps, detector, enough)
     normality = fitter.finish()
-    save(normality, out)
-    took_s = time.monotonic() - started_s
-    return FitReport(out, len(sources), fitter.footage_s, took_s, normality.sha256)
-
-
-def save(normality: Normality, out: Path) -> None:
-    """Write a normality file, making its folder."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     normality.save(out)
+    took_s = time.monotonic() - started_s
+    return FitReport(out, read, fitter.footage_s, took_s, normality.sha256)
 
 
-def _read(
-    source: Source,
-    index: int,
-    fps: float,
-    detector: Detector,
-    enough: Callable[[], bool],
-) -> None:
-    """Feed one source to the detector until it ends, or until `enough`, asked after each window.
-
-    `index`: of the source, so that its generations are not taken for those of another.
-    In a worker process, as live: a decoder that aborts is an error here and nothing more.
-    """
-    states: SimpleQueue[StateChange] = SimpleQueue()
-    settings = CaptureSettings(fps=fps, mode="drop" if source.live else "wait", once=True)
-    with (
-        Doorbell() as bell,
-        FrameRing.create(_SLOTS) as ring,
-        Supervisor(workers=1, on_state=states.put, bell=bell) as supervisor,
-    ):
-        cutter = WindowCutter(ring, WINDOW_FRAMES, 1.0 / fps)
-        supervisor.add(CameraSpec(_CAMERA, source, settings), ring)
-        give_up_s = time.monotonic() + _FIRST_FRAME_S
-        ended: StateChange | None = None
-        while True:
-            seen = cutter.next()
-            if seen is not None:
-                generation = (index << 32) + seen.window.generation
-                detector.step([(_CAMERA, replace(seen.window, generation=generation))])
-                if not seen.intact():
-                    detector.reset(_CAMERA)
-                if enough():
-                    return
-                continue
-            if ended is not None:
-                break
-            wait([bell], _POLL_S)
-            ended = _end(states)
-            if ring.written == 0 and ended is None and time.monotonic() > give_up_s:
-                raise SourceError(
-                    f"{source.masked}: no picture for {_FIRST_FRAME_S:.0f} s", "timeout"
-                )
-        if ended.reason != "ended" or ring.written == 0:
-            why = ended.detail or ended.reason or "no picture"
-            raise SourceError(f"{source.masked}: {why}", ended.reason or "error")
+def _same_shape(
+    before: tuple[int, ...] | None, now: tuple[int, ...], source: Source
+) -> tuple[int, ...]:
+    if before is not None and now != before:
+        raise SourceError(
+            f"{source.masked}: its pictures are {now[1]}x{now[0]} when reduced for analysis, those "
+            f"before were {before[1]}x{before[0]}: learn from one camera at one setting"
+        )
+    return now
 
 
-def _end(states: "SimpleQueue[StateChange]") -> StateChange | None:
-    """The newest state that ends a reading; None while it may go on."""
-    end = None
-    while True:
-        try:
-            change = states.get_nowait()
-        except Empty:
-            return end
-        if change.state is CameraState.OFFLINE:
-            end = change
+def _check_writable(out: Path) -> None:
+    """Raise ResourceError now rather than after an hour of learning."""
+    try:
+        if out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out.parent):
+            pass
+    except OSError as exc:
+        raise ResourceError(f"{out}: cannot be written: {exc.strerror or exc}") from exc

@@ -10,7 +10,7 @@ from typing import Final
 from detectors.fitting import SHORTEST_S, NormalityFitter
 from detectors.normality import Normality, load
 from detectors.observer import Encoder
-from sorawatch import NormalityError
+from sorawatch import NormalityError, ResourceError
 from streamer.normality_process import NormalityProcess
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Learning:
             return False
         try:
             self.fitter.save_progress(self._progress)
-        except NormalityError as exc:
+        except ResourceError as exc:
             log.error("%s: cannot keep what was learned so far: %s", self._camera, exc)
             return False
         return True

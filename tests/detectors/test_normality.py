@@ -17,7 +17,7 @@ from detectors.detector import Detector
 from detectors.fitting import NormalityFitter
 from detectors.footage import Footage
 from detectors.normality import Normality, load
-from sorawatch import NormalityError
+from sorawatch import NormalityError, ResourceError
 from tests.detectors import scene
 from tests.detectors.fakes import FakeEncoder
 
@@ -81,7 +81,7 @@ def test_failed_save_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(NormalityError, match=r"gate\.normal: cannot be written: No space left"):
+    with pytest.raises(ResourceError, match=r"gate\.normal: cannot be written: No space left"):
         normality.save(path)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["gate.normal"]
