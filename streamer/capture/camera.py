@@ -16,19 +16,13 @@ from streamer.capture.clock import (
     PlayClock,
     SystemClock,
 )
-from streamer.capture.frame import FrameHeader, Validity
-from streamer.capture.opener import OpenOptions, Picture, Reader, open_source
-from streamer.capture.reduce import (
-    analysis_shape,
-    luma_for_analysis,
-    picture_shape,
-    reduce_picture,
-)
+from streamer.capture.frame import FrameHeader
+from streamer.capture.opener import OpenOptions, Reader, open_source
 from streamer.capture.ring import FrameRing, Phase
 from streamer.capture.settings import CaptureSettings
+from streamer.capture.shelf import Shelf
 from streamer.capture.source import Source
 from streamer.capture.states import CameraState, StateChange
-from streamer.capture.validity import ValidityCheck
 
 __all__ = ["CameraCapture", "CaptureSettings"]
 
@@ -168,7 +162,7 @@ class CameraCapture:
         clock: FrameClock = PlayClock(interval_ns) if play else ArrivalClock(interval_ns)
         pacer = Pacer(melting=self._source.live) if play and not self._waiting else None
         decimator = Decimator(self._settings.fps)
-        shelf = _Shelf(self._ring, reader)
+        shelf = Shelf(self._ring, reader)
         self._generation += 1
         last_ns: int | None = None
         while not self._stop.is_set():
@@ -224,7 +218,7 @@ class CameraCapture:
                 return False
         return True
 
-    def _store(self, reader: Reader, shelf: "_Shelf", t_media_ns: int, receipt_ns: int) -> None:
+    def _store(self, reader: Reader, shelf: Shelf, t_media_ns: int, receipt_ns: int) -> None:
         counters = self._counters
         counters.read_started_ns = self._clock.mono_ns()
         validity, resized = shelf.put(reader)
@@ -259,40 +253,6 @@ class CameraCapture:
         self._counters.state = state.code
         now_ns, utc_s = self._clock.mono_ns(), self._clock.utc_ns() / 1e9
         self._on_state(StateChange(self._name, state, reason, detail, now_ns, utc_s))
-
-
-class _Shelf:
-    """Puts the frame that a reader has grabbed into the ring, copying as little as possible."""
-
-    def __init__(self, ring: FrameRing, reader: Reader) -> None:
-        """`reader` says how large its frames are to be; they say it themselves later."""
-        self._ring = ring
-        self.size: tuple[int, int] = reader.size[::-1]  # (height, width) of the source picture
-        self._seen = False
-        self._whole: Picture | None = None  # what a picture too large for a slot is decoded into
-        self._check = ValidityCheck()
-
-    def put(self, reader: Reader) -> tuple[Validity, bool]:
-        """Fill the ring's next slot, without committing it; also whether the size has changed."""
-        small = picture_shape(*self.size) if min(self.size) > 0 else (0, 0)
-        into: Picture | None = self._whole
-        if small == self.size:
-            views = self._ring.begin(analysis_shape(*self.size), small)
-            into = views.picture
-        picture = reader.retrieve(into)
-        size = (picture.shape[0], picture.shape[1])
-        resized = self._seen and size != self.size
-        if resized or not self._seen:
-            self._check = ValidityCheck()
-        self.size, self._seen = size, True
-        if picture is not into or small != size:
-            views = self._ring.begin(analysis_shape(*size), picture_shape(*size))
-            reduce_picture(picture, out=views.picture)
-            self._whole = None if picture_shape(*size) == size else picture
-        luma_for_analysis(views.picture, out=views.luma)
-        looks = self._check(views.luma)
-        # The decoder knows better than the looks; but no light is no light.
-        return looks if looks is Validity.BLACK else reader.damage or looks, resized
 
 
 def _interval_ns(fps: float | None) -> int | None:

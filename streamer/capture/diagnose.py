@@ -6,18 +6,21 @@ sends at most a handful of requests, and stops reading at a few kilobytes and at
 """
 
 import errno
-import hashlib
 import re
-import secrets
 import socket
 import ssl
 import time
-from base64 import b64encode
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from sorawatch import SourceError
+from streamer.capture.authorization import (
+    authorization,
+    choose_challenge,
+    ffmpeg_can_answer,
+    printable,
+)
 from streamer.capture.settings import Transport
 from streamer.capture.source import Source, SourceKind
 
@@ -25,7 +28,6 @@ MAX_HEAD_BYTES: Final = 16_384
 MAX_BODY_BYTES: Final = 65_536
 _MAX_REQUESTS: Final = 4
 _DEFAULT_PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
-_HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _SILENT: Final = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
 
 
@@ -159,7 +161,7 @@ def _video_track(sdp: str) -> _Track | None:
             codec = line.partition(" ")[2].partition("/")[0]
         elif inside and line.startswith("a=control:"):
             control = line.partition(":")[2].strip()
-    return _Track(_printable(codec)[:20] or "unnamed", control) if inside else None
+    return _Track(printable(codec)[:20] or "unnamed", control) if inside else None
 
 
 class _Client:
@@ -178,9 +180,7 @@ class _Client:
         if reply.status == 401 and self._credentials is not None and self._challenge is None:
             challenges = reply.all("www-authenticate")
             self._challenge = choose_challenge(challenges)
-            # FFmpeg answers the last digest that it is offered, and knows MD5 alone.
-            digests = [c for c in challenges if c.lower().startswith("digest")]
-            self.ffmpeg_can_answer = not digests or "SHA" not in _algorithm(digests[-1])
+            self.ffmpeg_can_answer = ffmpeg_can_answer(challenges)
             if self._challenge is not None:
                 reply = self._exchange(method, target, headers)
         return reply
@@ -298,72 +298,5 @@ def _parse_head(head: str) -> tuple[int, tuple[tuple[str, str], ...]]:
     )
 
 
-def choose_challenge(challenges: list[str]) -> str | None:
-    """The best of a server's `WWW-Authenticate` values that we can answer."""
-
-    def rank(challenge: str) -> int:
-        scheme = challenge.partition(" ")[0].lower()
-        if scheme == "digest":
-            return {"MD5": 2, "SHA-256": 3}.get(_algorithm(challenge), 0)
-        return 1 if scheme == "basic" else 0
-
-    best = max(challenges, key=rank, default=None)
-    return best if best is not None and rank(best) else None
-
-
-def authorization(challenge: str, user: str, password: str, method: str, uri: str) -> str:
-    """Value of the `Authorization` header that answers a challenge (RFC 7616, RFC 7617)."""
-    if challenge.partition(" ")[0].lower() == "basic":
-        return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
-    fields = _fields(challenge)
-    algorithm = fields.get("algorithm", "MD5")
-    make = _HASHES[_algorithm(challenge)]
-
-    def hashed(*words: str) -> str:
-        return make(":".join(words).encode()).hexdigest()
-
-    realm, nonce, cnonce, count = fields.get("realm", ""), fields.get("nonce", ""), "", "00000001"
-    with_qop = "auth" in [word.strip() for word in fields.get("qop", "").lower().split(",")]
-    secret = hashed(user, realm, password)
-    if with_qop or algorithm.upper().endswith("-SESS"):
-        cnonce = secrets.token_hex(8)
-    if algorithm.upper().endswith("-SESS"):
-        secret = hashed(secret, nonce, cnonce)
-    middle = (nonce, count, cnonce, "auth") if with_qop else (nonce,)
-    answer = {
-        "username": _quoted(user),
-        "realm": _quoted(realm),
-        "nonce": _quoted(nonce),
-        "uri": _quoted(uri),
-        "response": _quoted(hashed(secret, *middle, hashed(method, uri))),
-    }
-    if "algorithm" in fields:
-        answer["algorithm"] = algorithm
-    if "opaque" in fields:
-        answer["opaque"] = _quoted(fields["opaque"])
-    if with_qop:
-        answer |= {"qop": "auth", "nc": count}
-    if cnonce:
-        answer["cnonce"] = _quoted(cnonce)
-    return "Digest " + ", ".join(f"{key}={value}" for key, value in answer.items())
-
-
-def _algorithm(challenge: str) -> str:
-    return _fields(challenge).get("algorithm", "MD5").upper().removesuffix("-SESS")
-
-
-def _fields(challenge: str) -> dict[str, str]:
-    pairs = re.findall(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))', challenge)
-    return {key.lower(): quoted or plain for key, quoted, plain in pairs}
-
-
-def _quoted(text: str) -> str:
-    return '"' + _printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def _without_credentials(parts: SplitResult) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _printable(text: str) -> str:
-    return "".join(c for c in text if c.isprintable())

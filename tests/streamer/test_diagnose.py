@@ -8,11 +8,10 @@ from collections.abc import Callable
 import pytest
 from scripted_server import Reply, ScriptedServer, method_of, rtsp_reply
 
+from streamer.capture.authorization import authorization, choose_challenge
 from streamer.capture.diagnose import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
-    authorization,
-    choose_challenge,
     diagnose,
 )
 from streamer.capture.source import Source
