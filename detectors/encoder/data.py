@@ -28,6 +28,9 @@ from detectors.encoder.plant import (
 from sorawatch import SourceError
 
 IGNORED = -1
+GROUP = 6
+"""Windows of one camera in a batch: each is compared with what is normal in the others."""
+
 _KINDS = (Kind.NORMAL, Kind.FAST, Kind.SCALED, Kind.TURNED, Kind.FOREIGN, Kind.SLOW)
 _SHARES = (0.25, 0.25, 0.14, 0.14, 0.14, 0.08)
 _PLANTED, _CLEAR = 0.15, 0.02
@@ -42,7 +45,8 @@ class Batch:
     -1 where a thing only touches it. `planted` (B, h, w) float32: 1 anomaly, 0 none, -1 not to be
     counted. `moving` (B, h, w) float32: share of the cell that moves. `future` (B, 3, H, W)
     float32: flow x, y and difference of the frame after the newest, as channels 1 to 3 of X.
-    `clip` (B,) int64: windows of one clip share it.
+    `group` (B,) int64: windows of one group share it; they are `GROUP` views of the same camera,
+    cut at the same place, at other times.
     """
 
     x: NDArray[np.float32]
@@ -50,7 +54,7 @@ class Batch:
     planted: NDArray[np.float32]
     moving: NDArray[np.float32]
     future: NDArray[np.float32]
-    clip: NDArray[np.int64]
+    group: NDArray[np.int64]
 
 
 _Sample = tuple[
@@ -60,6 +64,17 @@ _Sample = tuple[
     NDArray[np.float32],
     NDArray[np.float32],
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a group's windows share: runs to cut from, where (y, x, height, width), how large."""
+
+    camera: str
+    runs: list[Run]
+    box: tuple[int, int, int, int]
+    zoom: float
+    mirrored: bool
 
 
 class Batches:
@@ -99,46 +114,57 @@ class Batches:
         return len(self._keys)
 
     def batch(self, step: int, size: int, *, augment: bool = True) -> Batch:
-        """The batch of this step: `size` windows, in pairs of the same clip."""
+        """The batch of this step: `size` windows, in groups of one camera each."""
         rng = np.random.default_rng([self._seed, step])
-        samples = []
-        for _ in range(-(-size // 2)):
+        samples: list[tuple[*_Sample, int]] = []
+        while len(samples) < size:
             k = int(rng.choice(len(self._keys), p=self._weights))
-            for _ in range(2):
-                samples.append((*self._sample(self._keys[k], rng, augment), k))
-        x, kind, planted, moving, future, clip = zip(*samples[:size], strict=True)
+            view = self._view(self._keys[k], rng, augment)
+            for _ in range(min(GROUP, size - len(samples))):
+                samples.append((*self._sample(view, rng, augment), len(samples) // GROUP))
+        x, kind, planted, moving, future, group = zip(*samples, strict=True)
         return Batch(
             np.stack(x),
             np.stack(kind),
             np.stack(planted),
             np.stack(moving),
             np.stack(future),
-            np.array(clip, np.int64),
+            np.array(group, np.int64),
         )
 
-    def _sample(self, key: tuple[str, str], rng: np.random.Generator, augment: bool) -> _Sample:
-        """One window, what is planted in it, and what comes next."""
-        runs = self._clips[key]
-        run = runs[int(rng.integers(len(runs)))]
-        newest = int(rng.integers(self._frames - 1, len(run) - 1))
+    def _view(self, key: tuple[str, str], rng: np.random.Generator, augment: bool) -> _View:
+        """What the windows of one group have in common."""
+        camera, _ = key
+        own = self._clips[key]
+        size = own[0].size
+        runs = [r for r in self._speeds[(camera, 1.0)] if r.size == size]
         zoom = float(np.exp(rng.uniform(-0.25, 0.25))) if augment and rng.random() < 0.5 else 1.0
         height, width = (round(side / zoom) for side in self._crop)
-        y0, x0 = self._place(run, newest, height, width, rng)
-        x = np.stack(
-            [
-                crop(run, i, y0, x0, height, width)
-                for i in range(newest - self._frames + 1, newest + 2)
-            ]
-        )
+        run = own[int(rng.integers(len(own)))]
+        newest = int(rng.integers(self._frames - 1, len(run) - 1))
+        corner = self._place(run, newest, height, width, rng)
+        mirrored = augment and bool(rng.random() < 0.5)
+        return _View(camera, runs, (*corner, height, width), zoom, mirrored)
+
+    def _sample(self, view: _View, rng: np.random.Generator, augment: bool) -> _Sample:
+        """One window, what is planted in it, and what comes next."""
+        run = view.runs[int(rng.integers(len(view.runs)))]
+        newest = int(rng.integers(self._frames - 1, len(run) - 1))
+        frames = range(newest - self._frames + 1, newest + 2)
+        x = np.stack([crop(run, i, *view.box) for i in frames])
         x, future = x[:-1], x[-1]
-        covered = np.zeros((len(Kind), height, width), np.float32)
+        covered = np.zeros((len(Kind), *view.box[2:]), np.float32)
         for _ in range(int(rng.integers(0, 5))):
             kind = Kind(int(rng.choice(_KINDS, p=_SHARES)))
-            self._plant(x, covered, kind, key[0], run, (y0, x0), rng)
-        if zoom != 1.0:
-            x, future, covered = (_zoom(a, self._crop, zoom) for a in (x, future, covered))
+            self._plant(x, covered, kind, view.camera, run, view.box[:2], rng)
+        if view.zoom != 1.0:
+            x, future, covered = (_zoom(a, self._crop, view.zoom) for a in (x, future, covered))
+        if view.mirrored:
+            x, future, covered = (a[..., ::-1].copy() for a in (x, future, covered))
+            x[:, 1] *= -1
+            future[1] *= -1
         if augment:
-            x, future, covered = _flip_and_light(x, future, covered, rng)
+            _light(x, rng)
         kinds, planted = _cells(covered)
         moving = _mean_cells((np.abs(x[-1, 1:]).max(0) > 0).astype(np.float32))
         return x, kinds, planted, moving, future[1:].copy()
@@ -247,21 +273,11 @@ def _zoom(a: NDArray[np.float32], size: tuple[int, int], zoom: float) -> NDArray
     return out
 
 
-def _flip_and_light(
-    x: NDArray[np.float32],
-    future: NDArray[np.float32],
-    covered: NDArray[np.float32],
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Mirror left and right, and change light and contrast."""
-    if rng.random() < 0.5:
-        x, future, covered = x[..., ::-1].copy(), future[..., ::-1].copy(), covered[..., ::-1]
-        x[:, 1] *= -1
-        future[1] *= -1
+def _light(x: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """Change light and contrast of a window, in place."""
     gain, lift = np.float32(np.exp(rng.uniform(-0.35, 0.35))), np.float32(rng.uniform(-0.1, 0.1))
     x[:, 0] = np.clip((x[:, 0] - 0.5) * gain + 0.5 + lift, 0.0, 1.0)
     x[:, 3] = np.minimum(x[:, 3] * gain, 4.0)
-    return x, future, covered
 
 
 def _mean_cells(plane: NDArray[np.float32]) -> NDArray[np.float32]:

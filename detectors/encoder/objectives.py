@@ -4,7 +4,9 @@
 2. now:     the motion pattern of the newest frame and the look of what moves, read linearly from
             the tokens, so that distances between tokens mean something;
 3. next:    the motion pattern of the frame after it, from the past alone;
-4. clip:    window vectors of one clip are alike, those of different clips are not.
+4. unlike:  the distance of a cell's token to the nearest normal ones of the same camera, at other
+            times and about the same place, tells what is planted: what the token is used for;
+5. group:   window vectors of one camera are alike, those of different cameras are not.
 
 Only the encoder is kept afterwards; the heads here are thrown away.
 """
@@ -18,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detectors.appearance import PLACE_WEIGHT
 from detectors.encoder.contract import STRIDE_PX
 from detectors.encoder.data import IGNORED, Batch
 from detectors.encoder.model import EncoderConfig
@@ -25,6 +28,8 @@ from detectors.encoder.plant import Kind
 
 PATTERN = 7
 LOOK_SIDE = 4
+MOVING_SHARE = 0.1
+FEWEST_NORMAL = 8
 STILL_WEIGHT = 0.05
 """Weight of a cell in which nothing moves, against 1 for one that does."""
 
@@ -70,6 +75,9 @@ class Objectives(nn.Module):
         self.now = nn.Conv2d(config.token_dim, PATTERN, 1)
         self.look = nn.Conv2d(config.token_dim, LOOK_SIDE**2, 1)
         self.next = nn.Conv2d(config.token_dim, PATTERN, 1)
+        # A distance of 1 is usual; see `detectors.appearance`.
+        self.steepness = nn.Parameter(torch.tensor(1.5))
+        self.middle = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, outputs: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Losses:
         """Losses of the encoder's outputs on a batch."""
@@ -97,10 +105,45 @@ class Objectives(nn.Module):
                 _distance(self.next(tokens), pattern(torch.from_numpy(batch.future))),
                 weight * clear,
             ),
-            "clip": _contrast(window, torch.from_numpy(batch.clip)),
+            "unlike": self._unlike(tokens, moving, kind, planted, torch.from_numpy(batch.group)),
+            "group": _contrast(window, torch.from_numpy(batch.group)),
         }
         total = torch.stack([self.weights[k] * v for k, v in losses.items() if k in self.weights])
         return Losses(total.sum(), {k: float(v.detach()) for k, v in losses.items()})
+
+    def _unlike(
+        self, tokens: Tensor, moving: Tensor, kind: Tensor, planted: Tensor, group: Tensor
+    ) -> Tensor:
+        """Logistic loss of the mean distance to the nearest three normal tokens of other windows.
+
+        As the running program measures it: where something moves, every dimension in units of its
+        spread over the camera's normal tokens, place as two more dimensions.
+        """
+        _, dim, h, w = tokens.shape
+        use = (moving > MOVING_SHARE) & (kind != IGNORED) & (planted >= 0)
+        flat = tokens.permute(0, 2, 3, 1)
+        at = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1)
+        losses, weights = [], []
+        for g in group.unique():
+            n, y, x = torch.nonzero(use & (group == g)[:, None, None], as_tuple=True)
+            label = planted[n, y, x]
+            normal = (label == 0) & (kind[n, y, x] == Kind.NORMAL)
+            if normal.sum() < FEWEST_NORMAL:
+                continue
+            t = flat[n, y, x]
+            spread = t[normal].std(0) + 1e-2
+            placed = torch.cat([t / (spread * dim**0.5), at[y, x].float() * PLACE_WEIGHT], 1)
+            apart = (placed[:, None] - placed[normal][None]).square().sum(2) + 1e-4
+            apart = apart.sqrt().masked_fill(n[:, None] == n[normal][None], 1e3)
+            nearest = apart.topk(3, largest=False).values.mean(1)
+            known = nearest < 1e2  # there may be no other window in which something moves
+            logit = self.steepness.exp() * (nearest - self.middle)
+            loss = F.binary_cross_entropy_with_logits(logit, label, reduction="none")
+            losses.append(loss[known])
+            weights.append((1 + label)[known])
+        if not losses:
+            return tokens.sum() * 0.0
+        return _mean(torch.cat(losses), torch.cat(weights))
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
@@ -112,12 +155,13 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum() / weights.sum().clamp(min=1e-6)
 
 
-def _contrast(window: Tensor, clip: Tensor) -> Tensor:
-    """InfoNCE at temperature 0.1 over windows 2i and 2i + 1; the same clip is no opposite."""
+def _contrast(window: Tensor, group: Tensor) -> Tensor:
+    """InfoNCE at temperature 0.1 over windows 2i and 2i + 1; the same group is no opposite."""
     z = F.normalize(window, dim=1)
     likeness = z @ z.T / 0.1
-    same = clip[:, None] == clip[None, :]
-    partner = torch.arange(len(clip)) ^ 1
+    same = group[:, None] == group[None, :]
+    own = torch.arange(len(group))
+    partner = (own ^ 1).clamp(max=len(group) - 1)
     mask = same.clone()
-    mask[torch.arange(len(clip)), partner.clamp(max=len(clip) - 1)] = False
-    return F.cross_entropy(likeness.masked_fill(mask, -1e4), partner.clamp(max=len(clip) - 1))
+    mask[own, partner] = False
+    return F.cross_entropy(likeness.masked_fill(mask, -1e4), partner)

@@ -11,7 +11,15 @@ from sorawatch import ConfigError
 
 FOOTAGE_VARIABLE = "SORAWATCH_FOOTAGE"
 SPEEDS = (1.0, 0.5, 1.5, 2.0, 3.0)
-OBJECTIVES = {"plant": 1.0, "kind": 0.3, "now": 1.0, "look": 0.3, "next": 0.5, "clip": 0.05}
+OBJECTIVES = {
+    "plant": 1.0,
+    "kind": 0.3,
+    "now": 1.0,
+    "look": 0.3,
+    "next": 0.3,
+    "unlike": 1.0,
+    "group": 0.05,
+}
 """Weights of the objectives unless the configuration says otherwise."""
 
 

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
 pytest.importorskip("onnxscript", reason="onnxscript (extra train) is absent")
 
-from detectors.encoder.export import export_onnx, write_whole  # noqa: E402
+from detectors.encoder.export import write_whole  # noqa: E402
 from detectors.encoder.model import Attention, EncoderConfig, SoraEncoder  # noqa: E402
 from detectors.encoder.pyramid import CELLS, GRIDS, INTERVALS, SpacePool, TimePool  # noqa: E402
-from detectors.encoder.session import EncoderSession  # noqa: E402
 
 SMALL = EncoderConfig(dim=16, heads=2, layers=2, window_dim=12, token_dim=8, stem=(8, 8))
 
@@ -113,35 +111,6 @@ def test_light_alone_changes_nothing(model: SoraEncoder) -> None:
     lighter[:, :, 0] += 0.3
     with torch.no_grad():
         assert torch.allclose(model(x)[1], model(lighter)[1], atol=1e-3)
-
-
-@pytest.fixture(scope="module")
-def exported(model: SoraEncoder, tmp_path_factory: pytest.TempPathFactory) -> EncoderSession:
-    path = tmp_path_factory.mktemp("export") / "small.onnx"
-    export_onnx(model, path, "a small one")
-    assert [p.name for p in path.parent.iterdir()] == ["small.onnx"]
-    return EncoderSession(path, "cpu", 1)
-
-
-@pytest.mark.parametrize(
-    "shape", [(1, 8, 4, 120, 180), (2, 8, 4, 101, 180), (5, 8, 4, 48, 64), (3, 3, 4, 16, 40)]
-)
-def test_onnx_is_what_torch_computes(
-    model: SoraEncoder, exported: EncoderSession, shape: tuple[int, ...]
-) -> None:
-    """The exported file gives what torch gives, at several batch sizes, lengths and sizes."""
-    x = np.random.default_rng(1).normal(size=shape).astype(np.float32) * 0.3
-    out = exported.run(x)
-    with torch.no_grad():
-        wanted = model(torch.from_numpy(x))
-    for mine, theirs in zip((out.window, out.tokens, out.anomaly), wanted, strict=True):
-        assert np.abs(mine - theirs.numpy()).max() < 1e-5
-
-
-def test_export_says_what_it_is(exported: EncoderSession) -> None:
-    """The file's metadata holds the contract."""
-    assert exported.contract.name == "a small one"
-    assert exported.contract.token_dim == 8
 
 
 def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
