@@ -143,7 +143,9 @@ class Roster:
             if camera.removed or camera.held or known:
                 return
             camera.change = change
-        well = change.state in _WELL
+        # What was to be read once has done what it was to do.
+        read = camera.spec.settings.once and change.reason == "ended"
+        well = read or change.state in _WELL
         log.log(
             logging.INFO if well else logging.WARNING,
             "%s: %s%s",
