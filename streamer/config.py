@@ -176,7 +176,7 @@ class CaptureOptions(_Section):
 
     transport: Literal["tcp", "udp"] = "tcp"
     open_timeout_s: PositiveSeconds = 10.0
-    read_timeout_s: PositiveSeconds = 5.0
+    read_timeout_s: PositiveSeconds = 3.5
     stall_after_s: PositiveSeconds = 2.0
     """Called stalled when one read takes longer."""
     backoff_max_s: PositiveSeconds = 3.0

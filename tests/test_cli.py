@@ -171,7 +171,7 @@ def test_check_shows_what_a_configuration_comes_to(
     assert out.endswith("cameras.yaml: good\n")
     assert main(["check", str(config), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["config"]["cameras"]["gate"]["capture"]["read_timeout_s"] == 5
+    assert report["config"]["cameras"]["gate"]["capture"]["read_timeout_s"] == 3.5
     assert report["problems"] == []
 
 

@@ -1,0 +1,1 @@
+"""Capture: from a source to the frames and windows that analysis takes."""

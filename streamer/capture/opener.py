@@ -37,7 +37,7 @@ class OpenOptions:
 
     transport: Transport = "tcp"
     open_timeout_s: float = 10.0
-    read_timeout_s: float = 5.0
+    read_timeout_s: float = 3.5
 
 
 def open_source(source: Source, options: OpenOptions | None = None) -> Reader:

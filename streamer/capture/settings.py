@@ -25,7 +25,7 @@ class CaptureSettings:
     fps: float = 5.0
     transport: Transport = "tcp"
     open_timeout_s: float = 10.0
-    read_timeout_s: float = 5.0
+    read_timeout_s: float = 3.5
     stall_after_s: float = 2.0
     backoff_max_s: float = 3.0
     mode: Mode = "drop"
