@@ -118,7 +118,8 @@ class Calibration:
         return count / factor / self.days, count * factor / self.days
 
     def _text(self, rate: float, low: float, high: float, extrapolated: bool) -> str:
-        text = f"{_number(rate)} alerts a day (between {_number(low)} and {_number(high)})"
+        alerts = "alert" if rate == 1 else "alerts"
+        text = f"{_number(rate)} {alerts} a day (between {_number(low)} and {_number(high)})"
         if extrapolated:
             text += f", extrapolated from {_duration(self.footage_s)} of normal footage"
         return text
