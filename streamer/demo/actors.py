@@ -183,9 +183,17 @@ class Stander:
         return (person((x, self.place[1]), turn, self.looks, Posture(gesture=gesture)),)
 
 
+def _smooth(share: float) -> float:
+    """0 before 0, 1 after 1, without a jerk in between."""
+    share = min(max(share, 0.0), 1.0)
+    return share * share * (3 - 2 * share)
+
+
 @dataclass(frozen=True, slots=True)
 class Faller:
     """A walker who falls at `fall_s`, lies for `down_s`, gets up slowly and walks on.
+
+    On the way they try to get up once, and sink back.
 
     The timing must stand still from `fall_s + FALL_S` until they are up again.
     """
@@ -197,6 +205,8 @@ class Faller:
 
     FALL_S = 0.9
     RISE_S = 3.0
+    TRY_S = 2.2
+    """Seconds on the ground before the attempt."""
 
     def at(self, t_s: float) -> Sequence[Body]:
         """The person: upright, falling, lying or getting up."""
@@ -209,10 +219,11 @@ class Faller:
         elif since < self.FALL_S:
             tilt = full * (since / self.FALL_S) ** 1.9  # slow at first, as a toppling pole
         elif since < self.FALL_S + self.down_s:
-            tilt = full
+            trying = since - self.FALL_S - self.TRY_S
+            up = _smooth(trying / 1.6) - _smooth((trying - 2.0) / 0.9)
+            tilt = full * (1 - 0.42 * up)
         else:
-            rest = min((since - self.FALL_S - self.down_s) / self.RISE_S, 1.0)
-            tilt = full * (1 - rest * rest * (3 - 2 * rest))
+            tilt = full * (1 - _smooth((since - self.FALL_S - self.down_s) / self.RISE_S))
         return (self.walker._body(t_s, Posture(tilt=tilt, tilt_side=self.side)),)
 
 

@@ -11,8 +11,9 @@ from streamer.demo.scene import EventPlan
 
 FPS = 15.0
 SIZE = (640, 360)
-NORMAL_S = 75.0
-"""Seconds of each of the two films of normal footage that a camera learns from."""
+NORMAL_S, NORMAL_TAKES, NORMAL_FPS = 75.0, 4, 5.0
+"""Each camera learns from this many recordings of so many seconds, kept at the rate at which they
+are analysed."""
 EVENTS_S = 72.0
 NORMAL_CROWD, EVENTS_CROWD = 9.0, 5.0
 """People under way on average. What is normal is learned when it is busy: minutes have to show
@@ -20,7 +21,7 @@ what an ordinary camera sees in hours."""
 ALERTS_PER_DAY = 50.0
 """What the cameras are allowed, in `cameras.yaml`: with minutes of footage to learn from, a rate
 that minutes can say something about."""
-_SEED = 1
+_SEED, EVENTS_TAKE = 1, 0
 _TAIL_S = 4.0  # cameras of a data set show their last picture so long after the longest entry
 
 RENDERED: dict[str, tuple[EventPlan, ...]] = {
@@ -66,12 +67,16 @@ def rendered_plan(out: Path) -> Plan:
     cameras, normal, jobs = [], {}, list[Job]()
     for layout, events in RENDERED.items():
         folder = out / "footage" / layout
-        films = tuple(folder / "train" / f"{take:02}.mp4" for take in (1, 2))
+        films = tuple(folder / "train" / f"{take:02}.mp4" for take in range(1, NORMAL_TAKES + 1))
         shown, truth = folder / "test" / "01.mp4", folder / "truth" / "01.json"
         for take, film in enumerate(films, start=1):
             aside = folder / "truth" / f"train-{film.stem}.json"
-            jobs.append(_render(layout, film, aside, NORMAL_S, take, NORMAL_CROWD, ()))
-        jobs.append(_render(layout, shown, truth, EVENTS_S, 3, EVENTS_CROWD, events))
+            jobs.append(
+                _render(layout, film, aside, (NORMAL_S, NORMAL_FPS), take, NORMAL_CROWD, ())
+            )
+        jobs.append(
+            _render(layout, shown, truth, (EVENTS_S, FPS), EVENTS_TAKE, EVENTS_CROWD, events)
+        )
         cameras.append(CameraPlan(layout, shown, truth, layout, EVENTS_S))
         normal[layout] = films
     return Plan(tuple(cameras), normal, tuple(jobs))
@@ -81,12 +86,12 @@ def _render(
     layout: str,
     film: Path,
     truth: Path,
-    seconds: float,
+    length: tuple[float, float],
     take: int,
     crowd: float,
     events: tuple[EventPlan, ...],
 ) -> RenderJob:
-    return RenderJob(str(film), str(truth), _SEED, take, layout, seconds, FPS, SIZE, crowd, events)
+    return RenderJob(str(film), str(truth), _SEED, take, layout, *length, SIZE, crowd, events)
 
 
 def recorded_plan(out: Path, data_set: Path) -> Plan:
