@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from detectors.tokens import Tokens
 
-PLACE_WEIGHT = 0.5
+PLACE_WEIGHT = 0.25
 """Distance of neighbouring cells by their place alone, in standard deviations of a dimension."""
 
 LONGEST_HOLD_S = 1.0
