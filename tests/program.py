@@ -17,6 +17,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import jsonschema
+import psutil
 import yaml
 import zmq
 
@@ -210,6 +211,43 @@ class Program:
             self.process.kill()
             self.process.wait()
         self._notified.close()
+
+
+class Remains:
+    """What a program holds of the machine; taken while it runs."""
+
+    def __init__(self, program: Program) -> None:
+        pid = program.process.pid
+        self._session = pid
+        self._files = [
+            Path(str(program.tree["alerts"][key])[len("ipc://") :])
+            for key in ("publish", "catch_up")
+        ]
+        maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        self.rings = {Path(line.split()[-1]) for line in maps if "sorawatch-ring" in line}
+        self.processes = self._members()
+
+    def _members(self) -> set[int]:
+        found = set()
+        for pid in psutil.pids():
+            try:
+                if os.getsid(pid) == self._session:
+                    found.add(pid)
+            except ProcessLookupError:
+                continue
+        return found
+
+    def after(self, within_s: float) -> list[str]:
+        """What of it is left once all its processes have ended, or after this time."""
+        processes = []
+        for pid in self.processes:
+            try:
+                processes.append(psutil.Process(pid))
+            except psutil.NoSuchProcess:
+                continue
+        _, alive = psutil.wait_procs(processes, within_s)
+        left = [f"{p.pid} {p.status()}" for p in alive]
+        return left + [str(path) for path in self.rings if path.exists()]
 
 
 @contextmanager
