@@ -25,6 +25,8 @@ class Learning:
     disk, has the result computed by another process, and gives it once it is saved. A disk that
     takes nothing costs nothing that was learned: it is told, learning goes on, and saving is tried
     again every minute. Belongs to the analysis thread.
+
+    `process`: what computes the result; None until enough was seen.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Learning:
         share = zlib.crc32(camera.encode()) / 2**32
         self._saved_s = clock() - share * SAVE_EVERY_S
         self._try_at_s = clock()
-        self._process: NormalityProcess | None = None
+        self.process: NormalityProcess | None = None
         self.fitter = NormalityFitter(encoder, camera)
         if self._progress.exists():
             try:
@@ -63,10 +65,10 @@ class Learning:
 
     def step(self) -> Normality | None:
         """Call about once a second: what was learned, once, when it is on disk."""
-        if self._process is None:
+        if self.process is None:
             self._save_or_finish(self._clock())
             return None
-        problem = self._process.poll()
+        problem = self.process.poll()
         if problem is None:
             return None
         self._end_process()
@@ -80,7 +82,7 @@ class Learning:
 
     def close(self) -> None:
         """Stop: keep the progress for the next start."""
-        if self._process is None:
+        if self.process is None:
             self._save()
         else:  # saved before it was started
             self._end_process()
@@ -90,7 +92,7 @@ class Learning:
             if now_s >= self._try_at_s:
                 self._try_at_s = now_s + SAVE_EVERY_S
                 if self._save():
-                    self._process = NormalityProcess(self._progress, self.normal, self._encoder)
+                    self.process = NormalityProcess(self._progress, self.normal, self._encoder)
         elif now_s - self._saved_s >= SAVE_EVERY_S:
             self._save()
 
@@ -106,6 +108,6 @@ class Learning:
         return True
 
     def _end_process(self) -> None:
-        if self._process is not None:
-            self._process.close()
-            self._process = None
+        if self.process is not None:
+            self.process.close()
+            self.process = None

@@ -26,12 +26,15 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NormalityProcess:
-    """Turns saved progress into a normality file, then removes the progress. For one thread."""
+    """Turns saved progress into a normality file, then removes the progress. For one thread.
+
+    `connection`: becomes readable when it is time to `poll`.
+    """
 
     def __init__(self, progress: Path, normal: Path, encoder: Encoder | None) -> None:
         """Start. `encoder`: the one that the progress was learned with; it is not run."""
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe(duplex=False)
+        self.connection, theirs = context.Pipe(duplex=False)
         used = None if encoder is None else (encoder.contract.to_json(), encoder.sha256)
         self._process = context.Process(
             target=_main, args=(theirs, str(progress), str(normal), used), name="sorawatch learning"
@@ -42,7 +45,7 @@ class NormalityProcess:
         try:
             self._process.start()
         except BaseException:
-            self._connection.close()
+            self.connection.close()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -50,10 +53,10 @@ class NormalityProcess:
 
     def poll(self) -> str | None:
         """None while it computes; then "" when the file is there, or why it is not."""
-        if not self._connection.poll():
+        if not self.connection.poll():
             return None
         try:
-            return str(json.loads(self._connection.recv_bytes()))
+            return str(json.loads(self.connection.recv_bytes()))
         except (EOFError, OSError, ValueError):
             self._process.join()
             return f"its process died (exit status {self._process.exitcode})"
@@ -63,7 +66,7 @@ class NormalityProcess:
         self._process.kill()
         self._process.join()
         self._process.close()
-        self._connection.close()
+        self.connection.close()
 
 
 class _EncoderFacts:
