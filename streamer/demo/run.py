@@ -24,7 +24,7 @@ import yaml
 
 from alerts.event import Event
 from alerts.subscriber import Subscriber, format_event
-from sorawatch import ResourceError, SorawatchError
+from sorawatch import ConfigError, ResourceError, SorawatchError
 from streamer.demo.children import Children, LineReader, sorawatch_command
 from streamer.demo.pictures import write_alert_picture
 from streamer.demo.plan import ALERTS_PER_DAY, CameraPlan, Plan, recorded_plan, rendered_plan
@@ -40,6 +40,7 @@ _START_S = 45.0  # the program must have opened every camera within this time
 _STOP_S = 15.0
 _EARLY_S = 0.6  # stopped so long before the films end, or cameras would begin again
 
+_MARK = ".sorawatch-demo"  # in a folder that a demo made
 _OURS = ("footage", "normal", "alerts", "snapshots", "var", "logs", "cameras.yaml", "report.json")
 
 
@@ -78,12 +79,16 @@ def run_demo(out: Path, footage: Path | None = None, *, tell: Tell = print) -> i
 
 
 def _make_room(out: Path) -> None:
-    """The folder, without what an earlier demo left there."""
+    """The folder, without what an earlier demo left there; nobody else's files are touched."""
+    mark = out / _MARK
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if not mark.exists() and any(out.iterdir()):
+            raise ConfigError(f"{out} holds files that no demo made: choose another --out")
+        mark.touch()
         for name in _OURS:
             path = out / name
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)

@@ -208,3 +208,13 @@ def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(ResourceError, match="--out"):
         run_demo(tmp_path / "out")
+
+
+def test_somebody_elses_files_are_left_alone(tmp_path):
+    """A folder that no demo made is refused, whatever it holds; nothing in it is deleted."""
+    (tmp_path / "alerts").mkdir()
+    (tmp_path / "alerts" / "mine.py").write_text("kept")
+    with pytest.raises(ConfigError, match="choose another --out"):
+        run_demo(tmp_path)
+    assert (tmp_path / "alerts" / "mine.py").read_text() == "kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alerts"]
