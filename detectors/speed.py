@@ -8,7 +8,8 @@ from detectors.tokens import Tokens
 QUANTILE = 0.5
 """Of the speeds seen in a row. Half says what is usual; higher quantiles chase rare runners."""
 
-_FEWEST = 30  # tokens in a row before its quantile is listened to
+_NEAREST = 200
+_NEAREST_SHARE = 0.05  # of all tokens: so many from the nearest rows speak for a row
 _FLOOR = 0.1  # of the mean profile
 _SLOWEST_PX = 0.05
 
@@ -18,32 +19,28 @@ def fit_profile(
 ) -> NDArray[np.float32]:
     """Usual speed of each row of cells, (n_rows,) float32 > 0, px per 0.2 s averaged over a box.
 
-    A straight line (a flat ground seen in perspective) through the rows' quantiles, weighted by how
-    much moved there; constant while fewer than three rows have enough. `rows` and `speeds`: one
-    number for each token.
+    The quantile of what moved in the row and, as far as that takes to have enough, in the rows
+    nearest to it; smoothed. A straight line, as flat ground seen in perspective would have it, does
+    not do: it crosses zero where people still walk, and then everybody far away is a runner.
+    `rows` and `speeds`: one number for each token.
     """
-    heights, quantiles, weights = [], [], []
-    for row in np.unique(rows):
-        here = speeds[rows == row]
-        if len(here) >= _FEWEST:
-            heights.append(float(row))
-            quantiles.append(float(np.quantile(here, QUANTILE)))
-            weights.append(float(np.sqrt(len(here))))
-    at = np.arange(n_rows, dtype=np.float64)
-    if len(heights) >= 3:
-        slope, intercept = np.polyfit(heights, quantiles, 1, w=weights)
-        line = slope * at + intercept
-        # Beyond the rows in which anything moved, the line is a guess: hold its ends.
-        line = np.interp(
-            at,
-            at[int(heights[0]) : int(heights[-1]) + 1],
-            line[int(heights[0]) : int(heights[-1]) + 1],
-        )
-        usual = float(np.mean(quantiles))
-    else:
-        usual = float(np.quantile(speeds, QUANTILE)) if len(speeds) else 1.0
-        line = np.full(n_rows, usual)
-    return np.asarray(np.maximum(line, max(_FLOOR * usual, _SLOWEST_PX)), np.float32)
+    if not len(speeds):
+        return np.ones(n_rows, np.float32)
+    per_row = [speeds[rows == row] for row in range(n_rows)]
+    wanted = max(_NEAREST, int(_NEAREST_SHARE * len(speeds)))
+    profile = np.empty(n_rows)
+    for row in range(n_rows):
+        reach, found = 0, per_row[row]
+        while len(found) < wanted and reach < n_rows:
+            reach += 1
+            low, high = max(0, row - reach), min(n_rows, row + reach + 1)
+            found = np.concatenate(per_row[low:high])
+        profile[row] = np.quantile(found, QUANTILE)
+    for _ in range(2):
+        padded = np.concatenate([profile[:1], profile, profile[-1:]])
+        profile = (padded[:-2] + 2.0 * profile + padded[2:]) / 4.0
+    floor = max(_FLOOR * float(profile.mean()), _SLOWEST_PX)
+    return np.asarray(np.maximum(profile, floor), np.float32)
 
 
 def usual_speed(profile: NDArray[np.float32], tokens: Tokens) -> NDArray[np.float32]:

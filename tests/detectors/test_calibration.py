@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.calibration import DAY_S, Calibration, event_peaks
+from detectors.speed import fit_profile
 from detectors.tail import fit_tail
 
 peaks = st.lists(st.floats(0.0, 1e3), max_size=60).map(lambda x: np.array(x, np.float64))
@@ -94,3 +95,19 @@ def test_tail_is_empirical_then_exponential() -> None:
     assert tail(x) == pytest.approx(x / 3, rel=0.1, abs=0.05)
     assert (np.diff(tail(np.linspace(-5, 100, 500))) >= 0).all()
     assert (fit_tail(np.zeros(5))(np.array([0.0, 1.0])) >= 0).all()
+
+
+def test_usual_speed_follows_the_rows() -> None:
+    """The usual speed of a row is what moved there, far away too, where a line would be below 0;
+    rows in which nothing moved take after their neighbours."""
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(8, 26), 300).astype(np.int16)
+    usual = np.maximum(0.15, (rows - 10) * 0.08)
+    speeds = (usual * rng.lognormal(0, 0.3, len(rows))).astype(np.float32)
+    profile = fit_profile(rows, speeds, 30)
+    assert profile.shape == (30,)
+    assert profile[9] == pytest.approx(0.15, rel=0.2)
+    assert profile[22] == pytest.approx(12 * 0.08, rel=0.2)
+    assert profile[0] == pytest.approx(profile[8], rel=0.2)
+    assert (np.diff(profile[12:26]) > 0).all()
+    assert fit_profile(rows[:0], speeds[:0], 5).tolist() == [1.0] * 5
