@@ -29,15 +29,24 @@ def benchmark_run(session: EncoderSession) -> None:
     for size in SIZES:
         for batch in (1, 8):
             x = windows(batch, session.contract.frames, size)
-            taken = time_us(lambda x=x: session.run(x), samples=SAMPLES, calls=1, warm_up=5)
-            report(
-                "encoder, ONNX Runtime",
-                size=size,
-                batch=batch,
-                provider=session.provider,
-                per_window_us=round(taken["p50_us"] / batch, 1),
-                **taken,
-            )
+            past = session.run(x[:, :-1]).features
+            parts = {"whole": (x, None), "one frame on": (x[:, -1:], past)}
+            for what, (new, before) in parts.items():
+                taken = time_us(
+                    lambda new=new, before=before: session.run(new, before),
+                    samples=SAMPLES,
+                    calls=1,
+                    warm_up=5,
+                )
+                report(
+                    "encoder, ONNX Runtime",
+                    window=what,
+                    size=size,
+                    batch=batch,
+                    provider=session.provider,
+                    per_window_us=round(taken["p50_us"] / batch, 1),
+                    **taken,
+                )
 
 
 def benchmark_features() -> None:

@@ -2,14 +2,19 @@
 
 An encoder is one ONNX file without external data that maps
 
-    X        (B, T, C, H, W) float32   a batch of windows, see `detectors.encoder.features`
- -> window   (B, D)          float32   one vector for the whole window
+    X        (B, N, C, H, W) float32   the newest N frames of B windows, see `features.py`
+    past     (B, M, F, h, w) float32   features of the M frames before them, from earlier calls
+ -> window   (B, D)          float32   one vector for the whole window of T = M + N frames
     tokens   (B, E, h, w)    float32   local tokens of the newest frame
     anomaly  (B, h, w)       float32   logit that something was not as it should be in that cell
+    features (B, N, F, h, w) float32   features of the N frames, `past` of later calls
 
-with h = ceil(H/16), w = ceil(W/16), for any B >= 1 and any T, H, W within the bounds that its
-metadata states. The metadata entry `sorawatch.encoder` holds a JSON object with the fields of
-`Contract`. A file that does not fit is refused with the reason (`Contract.parse`).
+with h = ceil(H/16), w = ceil(W/16), for any B, N >= 1, M >= 0 and any T, H, W within the bounds
+that its metadata states. What a frame's features are does not depend on the frames around it, so
+that a window that moves on by one frame costs one frame: M = T - 1, N = 1.
+
+The metadata entry `sorawatch.encoder` holds a JSON object with the fields of `Contract`. A file
+that does not fit is refused with the reason (`Contract.parse`).
 """
 
 import json
@@ -19,8 +24,8 @@ from sorawatch import ModelError
 
 CONTRACT_VERSION = 1
 METADATA_KEY = "sorawatch.encoder"
-INPUT = "X"
-OUTPUTS = ("window", "tokens", "anomaly")
+INPUTS = ("X", "past")
+OUTPUTS = ("window", "tokens", "anomaly", "features")
 CHANNELS = ("luma", "flow_x", "flow_y", "difference")
 STRIDE_PX = 16
 MAX_FILE_BYTES = 64 * 1024 * 1024
@@ -35,13 +40,14 @@ class Contract:
     `side_min_px`..`side_max_px`: bounds of both H and W.
     `analysis_px`: long side of the pictures that it was trained on.
     `period_s`: time between the frames of a window that it was trained on, seconds.
-    `window_dim`, `token_dim`: D and E.
+    `window_dim`, `token_dim`, `feature_dim`: D, E and F.
     `name`: for people: what it is and when it was trained.
     """
 
     name: str
     window_dim: int
     token_dim: int
+    feature_dim: int
     version: int = CONTRACT_VERSION
     frames: int = 8
     frames_min: int = 1
@@ -94,6 +100,7 @@ class Contract:
 
         whole("window_dim", 1, 4096)
         whole("token_dim", 1, 1024)
+        whole("feature_dim", 1, 1024)
         low, high = whole("frames_min", 1, 64), whole("frames_max", 1, 64)
         whole("frames", low, max(low, high))
         low, high = whole("side_min_px", 1, 4096), whole("side_max_px", 1, 4096)

@@ -14,46 +14,72 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from detectors.encoder.contract import CHANNELS, INPUT, METADATA_KEY, OUTPUTS, Contract
+from detectors.encoder.contract import CHANNELS, INPUTS, METADATA_KEY, OUTPUTS, STRIDE_PX, Contract
 from detectors.encoder.model import SoraEncoder
 
 OPSET = 20
+AXES: dict[str, tuple[str | None, ...]] = {
+    "X": ("B", "N", None, "H", "W"),
+    "past": ("B", "M", None, "h", "w"),
+    "window": ("B", None),
+    "tokens": ("B", None, "h", "w"),
+    "anomaly": ("B", "h", "w"),
+    "features": ("B", "N", None, "h", "w"),
+}
+"""Names of the axes whose size is free."""
 
 
 def export_onnx(model: SoraEncoder, path: Path, name: str) -> Contract:
-    """Write the encoder to `path` whole or not at all; batch, T, H and W stay free.
+    """Write the encoder to `path` whole or not at all; batch, frames, H and W stay free.
 
     `name` goes into the metadata, for people. The model is put into evaluation mode.
     """
     config = model.config
-    contract = Contract(name=name, window_dim=config.window_dim, token_dim=config.token_dim)
+    contract = Contract(
+        name=name,
+        window_dim=config.window_dim,
+        token_dim=config.token_dim,
+        feature_dim=config.dim,
+    )
     write_whole(path, onnx_bytes(model, contract))
     return contract
 
 
 def onnx_bytes(model: SoraEncoder, contract: Contract) -> bytes:
     """The encoder as an ONNX file that keeps `contract`."""
-    example = torch.zeros(2, contract.frames, len(CHANNELS), 112, 176)
+    dim, auto = torch.export.Dim, torch.export.Dim.AUTO
+    batch, most = dim("B", min=1, max=4096), contract.frames_max
+    # One row of cells (H = 16) would be taken for a constant; the graph serves it all the same.
+    height = dim("H", min=STRIDE_PX + 1, max=contract.side_max_px)
+    width = dim("W", min=STRIDE_PX + 1, max=contract.side_max_px)
     free = {
-        0: torch.export.Dim("B", min=1, max=4096),
-        1: torch.export.Dim("T", min=contract.frames_min, max=contract.frames_max),
-        3: torch.export.Dim("H", min=contract.side_min_px, max=contract.side_max_px),
-        4: torch.export.Dim("W", min=contract.side_min_px, max=contract.side_max_px),
+        "x": {0: batch, 1: dim("N", min=1, max=most), 3: height, 4: width},
+        "past": {0: batch, 1: dim("M", min=1, max=most), 3: auto, 4: auto},
     }
+    example = (
+        torch.zeros(2, 5, len(CHANNELS), 112, 176),
+        torch.zeros(2, 3, contract.feature_dim, 7, 11),
+    )
     with _quiet():
+        # Deferred: that h = ceil(H/16) is checked by whoever runs it, not proven here.
+        exported = torch.export.export(
+            _Incremental(model).eval(),
+            example,
+            dynamic_shapes=free,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
         program = torch.onnx.export(
-            _Plain(model).eval(),
-            (example,),
+            exported,
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT],
+            input_names=list(INPUTS),
             output_names=list(OUTPUTS),
-            dynamic_shapes={"x": free},
             verbose=False,
         )
     if program is None:
         raise RuntimeError("torch.onnx.export gave no program")
     proto = program.model_proto
+    _name_axes(proto)
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, contract.to_json()
     proto.producer_name = "sorawatch"
@@ -76,16 +102,26 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
-class _Plain(nn.Module):
-    """The encoder with the input's name in its signature, for the exporter."""
+class _Incremental(nn.Module):
+    """The encoder on new frames and the features of those before, as in the contract."""
 
     def __init__(self, model: SoraEncoder) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        y: tuple[Tensor, Tensor, Tensor] = self.model(x)
-        return y
+    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        features = self.model.features(x)
+        window, tokens, anomaly = self.model.encode(torch.cat([past, features], 1))
+        return window, tokens, anomaly, features
+
+
+def _name_axes(proto: onnx.ModelProto) -> None:
+    """Name the free axes of inputs and outputs as the contract does."""
+    for value in (*proto.graph.input, *proto.graph.output):
+        axes = value.type.tensor_type.shape.dim
+        for axis, name in zip(axes, AXES[value.name], strict=True):
+            if name is not None:
+                axis.dim_param = name
 
 
 @contextlib.contextmanager

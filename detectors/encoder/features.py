@@ -6,17 +6,17 @@ difference / 64. Where nothing moves, 1 to 3 are zero.
 """
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.motion import Motion
+from detectors.encoder.contract import STRIDE_PX
+from detectors.motion import STILL, Motion
 
 FLOW_UNIT_PX = 8.0
 FLOW_LIMIT = 2.0
 DIFFERENCE_UNIT = 64.0
-
-Frame = tuple[NDArray[np.uint8], Motion]
 
 
 def write_frame(out: NDArray[np.float32], luma: NDArray[np.uint8], motion: Motion) -> None:
@@ -33,21 +33,30 @@ def write_frame(out: NDArray[np.float32], luma: NDArray[np.uint8], motion: Motio
     out[3] *= motion.moving
 
 
-class MotionRun:
-    """The last T frames of one camera with their motion, ready to become X.
+@dataclass(slots=True)
+class _Frame:
+    """One frame of a run: what it showed, or, once the encoder has seen it, its features."""
 
-    Keeps a copy of each luma plane (a window's views are valid during the call only) and refers to
-    the motion arrays, so that frames in which nothing moves cost next to nothing.
+    luma: NDArray[np.uint8]
+    motion: Motion
+    features: NDArray[np.float32] | None = None
+
+
+class MotionRun:
+    """The last T frames of one camera with their motion, ready for the encoder.
+
+    Before the first frame stands that frame, T - 1 times and without motion, so that a window is
+    always whole. Keeps a copy of each luma plane (a window's views are valid during the call only)
+    and refers to the motion arrays, so that frames in which nothing moves cost next to nothing.
     Not for use by two threads at once.
+
+    Either take the whole `window` each time; or take `fresh` and `past`, and give the features that
+    come out to `remember`, so that every frame goes through the encoder's stem only once.
     """
 
     def __init__(self, frames: int = 8) -> None:
-        """Hold at most `frames` frames."""
-        self._frames: deque[Frame] = deque(maxlen=frames)
-
-    def __len__(self) -> int:
-        """Frames held, 0 to T."""
-        return len(self._frames)
+        """Hold `frames` frames, T."""
+        self._frames: deque[_Frame] = deque(maxlen=frames)
 
     def reset(self) -> None:
         """Forget all frames, as on a new generation."""
@@ -55,21 +64,41 @@ class MotionRun:
 
     def add(self, luma: NDArray[np.uint8], motion: Motion) -> None:
         """Add the newest frame; one of another size forgets those before it."""
-        if self._frames and self._frames[-1][0].shape != luma.shape:
+        if self._frames and self._frames[-1].luma.shape != luma.shape:
             self._frames.clear()
-        self._frames.append((luma.copy(), motion))
+        luma = luma.copy()
+        while len(self._frames) < (self._frames.maxlen or 1) - 1:
+            self._frames.append(_Frame(luma, STILL))
+        self._frames.append(_Frame(luma, motion))
 
     def window(self) -> NDArray[np.float32]:
-        """X (T, 4, h, w) of the frames held; while there are fewer than T, the oldest stands
-        still before it began. ValueError when there is none."""
-        if not self._frames:
-            raise ValueError("a window needs at least one frame")
-        t = self._frames.maxlen or 1
-        h, w = self._frames[-1][0].shape
-        x = np.empty((t, 4, h, w), np.float32)
-        missing = t - len(self._frames)
-        for i, (luma, motion) in enumerate(self._frames, missing):
-            write_frame(x[i], luma, motion)
-        x[:missing, 0] = x[missing, 0]
-        x[:missing, 1:] = 0.0
-        return x
+        """X (T, 4, h, w) of all frames held; ValueError when there is none."""
+        return _stack(list(self._frames))
+
+    def fresh(self) -> NDArray[np.float32]:
+        """X (N, 4, h, w) of the newest frames, whose features are not known; N >= 1."""
+        return _stack([f for f in self._frames if f.features is None])
+
+    def past(self, feature_dim: int) -> NDArray[np.float32]:
+        """Features (M, F, h/16, w/16) of the frames before the fresh ones; M may be 0."""
+        known = [f.features for f in self._frames if f.features is not None]
+        if known:
+            return np.stack(known)
+        h, w = self._frames[-1].luma.shape
+        return np.empty((0, feature_dim, -(-h // STRIDE_PX), -(-w // STRIDE_PX)), np.float32)
+
+    def remember(self, features: NDArray[np.float32]) -> None:
+        """Keep the features (N, F, h/16, w/16) of the fresh frames."""
+        fresh = [f for f in self._frames if f.features is None]
+        for frame, own in zip(fresh, features, strict=True):
+            frame.features = own.copy()
+            frame.motion = STILL  # lets go of arrays that nobody will ask for
+
+
+def _stack(frames: list[_Frame]) -> NDArray[np.float32]:
+    if not frames:
+        raise ValueError("a window needs at least one frame")
+    x = np.empty((len(frames), 4, *frames[-1].luma.shape), np.float32)
+    for out, frame in zip(x, frames, strict=True):
+        write_frame(out, frame.luma, frame.motion)
+    return x

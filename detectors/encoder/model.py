@@ -200,10 +200,18 @@ class SoraEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode a batch of windows; see the class."""
+        return self.encode(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Each frame by itself: (B, T, C, H, W) -> (B, T, D, h, w)."""
         b, t, c, height, width = x.shape
         y = self.stem(x.reshape(b * t, c, height, width))  # (B*T, D, h, w)
-        d, h, w = y.shape[1], y.shape[2], y.shape[3]
-        maps = self.time(y.reshape(b, t, d * h * w)).reshape(b, INTERVALS, d, h, w)
+        return y.reshape(b, t, *y.shape[1:])
+
+    def encode(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The window of these frames: (B, T, D, h, w) -> window, tokens, anomaly."""
+        b, t, d, h, w = features.shape
+        maps = self.time(features.reshape(b, t, d * h * w)).reshape(b, INTERVALS, d, h, w)
         z = self.pyramid(maps)  # (B, 4*CELLS, D)
         for block in self.blocks:
             z = block(z, z)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.encoder.contract import (
-    INPUT,
+    INPUTS,
     MAX_FILE_BYTES,
     METADATA_KEY,
     OUTPUTS,
@@ -39,11 +39,13 @@ class EncoderOutput:
     `window`: (B, D) float32, one vector for each window.
     `tokens`: (B, E, h, w) float32, local tokens of the newest frame.
     `anomaly`: (B, h, w) float32, logit that a cell is not as it should be.
+    `features`: (B, N, F, h, w) float32, of the frames given: `past` of later calls.
     """
 
     window: NDArray[np.float32]
     tokens: NDArray[np.float32]
     anomaly: NDArray[np.float32]
+    features: NDArray[np.float32]
 
 
 class EncoderSession:
@@ -84,76 +86,99 @@ class EncoderSession:
             self.provider,
         )
 
-    def run(self, x: NDArray[np.float32]) -> EncoderOutput:
-        """Encode windows (B, T, C, H, W) float32, B >= 0; see `detectors.encoder.features`.
+    def run(self, x: NDArray[np.float32], past: NDArray[np.float32] | None = None) -> EncoderOutput:
+        """Encode windows: their newest frames, given the features of those before.
 
-        ValueError when the shape or type is not what the contract takes.
+        `x`: (B, N, C, H, W) float32, B >= 0, N >= 1, see `detectors.encoder.features`. `past`:
+        (B, M, F, h, w) float32, features of the M frames before; None when `x` holds whole windows.
+        The same bits come out however a window's frames are parted into `past` and `x`.
+        ValueError when shapes or types are not what the contract takes.
         """
-        self._check_input(x)
-        b, _, _, height, width = x.shape
-        h, w = -(-height // STRIDE_PX), -(-width // STRIDE_PX)
-        window = np.empty((b, self.contract.window_dim), np.float32)
-        tokens = np.empty((b, self.contract.token_dim, h, w), np.float32)
-        anomaly = np.empty((b, h, w), np.float32)
+        h, w = -(-x.shape[-2] // STRIDE_PX), -(-x.shape[-1] // STRIDE_PX)
+        if past is None:
+            past = np.empty((len(x), 0, self.contract.feature_dim, h, w), np.float32)
+        self._check_input(x, past)
+        b, n = x.shape[:2]
+        c = self.contract
+        out = EncoderOutput(
+            window=np.empty((b, c.window_dim), np.float32),
+            tokens=np.empty((b, c.token_dim, h, w), np.float32),
+            anomaly=np.empty((b, h, w), np.float32),
+            features=np.empty((b, n, c.feature_dim, h, w), np.float32),
+        )
         # On a CPU a batch gains nothing, and how a product is cut up may depend on its size.
         chunk = 1 if self.provider == "cpu" else CUDA_CHUNK
         for i in range(0, b, chunk):
-            n = min(chunk, b - i)
-            part = x[i : i + n]
-            if n < chunk:
-                part = np.concatenate([part, np.zeros((chunk - n, *x.shape[1:]), np.float32)])
-            results = self._session.run(OUTPUTS, {INPUT: np.ascontiguousarray(part)})
-            window[i : i + n], tokens[i : i + n], anomaly[i : i + n] = (r[:n] for r in results)
-        return EncoderOutput(window, tokens, anomaly)
+            size = min(chunk, b - i)
+            own = slice(i, i + size)
+            feed = {"X": _filled(x[own], chunk), "past": _filled(past[own], chunk)}
+            results = self._session.run(OUTPUTS, feed)
+            for whole, part in zip(
+                (out.window, out.tokens, out.anomaly, out.features), results, strict=True
+            ):
+                whole[own] = part[:size]
+        return out
 
     def accepts(self, height: int, width: int) -> bool:
         """Whether pictures of this size can be encoded."""
         low, high = self.contract.side_min_px, self.contract.side_max_px
         return low <= height <= high and low <= width <= high
 
-    def _check_input(self, x: NDArray[np.float32]) -> None:
-        contract = self.contract
-        if x.ndim != 5 or x.dtype != np.float32 or x.shape[2] != len(contract.channels):
+    def _check_input(self, x: NDArray[np.float32], past: NDArray[np.float32]) -> None:
+        c = self.contract
+        if x.ndim != 5 or x.dtype != np.float32 or x.shape[2] != len(c.channels) or not x.shape[1]:
             raise ValueError(
-                f"an encoder takes (B, T, {len(contract.channels)}, H, W) float32, "
-                f"not {x.shape} {x.dtype}"
-            )
-        if not contract.frames_min <= x.shape[1] <= contract.frames_max:
-            raise ValueError(
-                f"T={x.shape[1]} is not in {contract.frames_min}..{contract.frames_max}"
+                f"an encoder takes (B, N, {len(c.channels)}, H, W) float32, not {x.shape} {x.dtype}"
             )
         if not self.accepts(x.shape[3], x.shape[4]):
             raise ValueError(
-                f"H={x.shape[3]}, W={x.shape[4]} are not in "
-                f"{contract.side_min_px}..{contract.side_max_px}"
+                f"H={x.shape[3]}, W={x.shape[4]} are not in {c.side_min_px}..{c.side_max_px}"
             )
+        cells = tuple(-(-side // STRIDE_PX) for side in x.shape[3:])
+        wanted = (len(x), past.shape[1] if past.ndim == 5 else 0, c.feature_dim, *cells)
+        if past.shape != wanted or past.dtype != np.float32:
+            raise ValueError(
+                f"past takes (B, M, F, h, w) float32 = {wanted}, not {past.shape} {past.dtype}"
+            )
+        frames = x.shape[1] + past.shape[1]
+        if not c.frames_min <= frames <= c.frames_max:
+            raise ValueError(f"T={frames} is not in {c.frames_min}..{c.frames_max}")
 
     def _check_graph(self) -> None:
         """Refuse a file whose graph is not what its metadata promises."""
         inputs = {i.name: (i.type, i.shape) for i in self._session.get_inputs()}
         outputs = [o.name for o in self._session.get_outputs()]
-        if list(inputs) != [INPUT] or not set(OUTPUTS) <= set(outputs):
+        if set(inputs) != set(INPUTS) or not set(OUTPUTS) <= set(outputs):
             raise ModelError(
                 f"{self.path}: takes {sorted(inputs)} and gives {sorted(outputs)}, "
-                f"an encoder takes [{INPUT!r}] and gives {sorted(OUTPUTS)}"
+                f"an encoder takes {sorted(INPUTS)} and gives {sorted(OUTPUTS)}"
             )
-        kind, shape = inputs[INPUT]
-        if kind != "tensor(float)" or len(shape) != 5:
-            raise ModelError(f"{self.path}: its input is {kind} {shape}, not float32 of 5 axes")
+        for name, (kind, shape) in inputs.items():
+            if kind != "tensor(float)" or len(shape) != 5:
+                raise ModelError(
+                    f"{self.path}: its input {name} is {kind} {shape}, not float32 of 5 axes"
+                )
 
     def _check_run(self) -> None:
         """Refuse a file that does not compute what its metadata promises, on a trial run."""
         c = self.contract
         height, width = max(c.side_min_px, 48), max(c.side_min_px, 64)
+        h, w = -(-height // STRIDE_PX), -(-width // STRIDE_PX)
         trial = np.linspace(0, 1, c.frames * 4 * height * width, dtype=np.float32)
+        feed = {
+            "X": trial.reshape(1, c.frames, 4, height, width),
+            "past": np.empty((1, 0, c.feature_dim, h, w), np.float32),
+        }
         try:
-            results = self._session.run(
-                OUTPUTS, {INPUT: trial.reshape(1, c.frames, 4, height, width)}
-            )
+            results = self._session.run(OUTPUTS, feed)
         except Exception as exc:
             raise ModelError(f"{self.path}: fails on a trial window: {_line(exc)}") from exc
-        h, w = -(-height // STRIDE_PX), -(-width // STRIDE_PX)
-        wanted = [(1, c.window_dim), (1, c.token_dim, h, w), (1, h, w)]
+        wanted = [
+            (1, c.window_dim),
+            (1, c.token_dim, h, w),
+            (1, h, w),
+            (1, c.frames, c.feature_dim, h, w),
+        ]
         for name, result, shape in zip(OUTPUTS, results, wanted, strict=True):
             if result.shape != shape or result.dtype != np.float32:
                 raise ModelError(
@@ -162,6 +187,13 @@ class EncoderSession:
                 )
             if not np.isfinite(result).all():
                 raise ModelError(f"{self.path}: gives {name} that is not finite on a trial window")
+
+
+def _filled(part: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """`part` with zeros behind it up to `size` windows, contiguous."""
+    if len(part) < size:
+        part = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), np.float32)])
+    return np.ascontiguousarray(part)
 
 
 def _read(path: str | Path | None) -> bytes:

@@ -17,7 +17,7 @@ class FakeEncoder:
     """Tokens are each 16 px cell's mean luma and motion; counts its runs and windows."""
 
     def __init__(self, sha256: str = "ab" * 32) -> None:
-        self.contract = Contract(name="fake", window_dim=1, token_dim=4)
+        self.contract = Contract(name="fake", window_dim=1, token_dim=4, feature_dim=1)
         self.sha256 = sha256
         self.batches: list[int] = []
 

@@ -51,7 +51,21 @@ def test_the_newest_frames_stay() -> None:
     for level in range(0, 250, 50):
         run.add(luma(level), STILL)
     assert np.allclose(run.window()[:, 0, 0, 0] * 255, [100, 150, 200])
-    assert len(run) == 3
+
+
+def test_fresh_and_past_make_up_the_window() -> None:
+    """Frames whose features are remembered are not asked for again; both parts keep their order."""
+    run = MotionRun(4)
+    run.add(luma(10), STILL)
+    assert run.past(5).shape == (0, 5, 2, 2)
+    assert run.fresh().shape[0] == 4
+    run.remember(np.stack([np.full((5, 2, 2), i, np.float32) for i in range(4)]))
+    run.add(luma(20), STILL)
+    run.add(luma(30), STILL)
+    assert np.allclose(run.fresh()[:, 0, 0, 0] * 255, [20, 30])
+    assert run.past(5)[:, 0, 0, 0].tolist() == [2, 3]
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        run.remember(np.zeros((1, 5, 2, 2), np.float32))
 
 
 def test_frames_are_copied() -> None:
@@ -67,7 +81,8 @@ def test_another_size_forgets_the_past() -> None:
     run = MotionRun(3)
     run.add(np.zeros((10, 10), np.uint8), STILL)
     run.add(luma(1), STILL)
-    assert len(run) == 1
+    assert run.window().shape == (3, 4, *SHAPE)
+    assert np.allclose(run.window()[:, 0], 1 / 255)
     run.reset()
     with pytest.raises(ValueError, match="at least one frame"):
         run.window()

@@ -68,6 +68,30 @@ def test_any_size_within_bounds(session: EncoderSession, b: int, t: int, h: int,
     assert all(np.isfinite(a).all() for a in (out.window, out.tokens, out.anomaly))
 
 
+def test_a_window_may_come_in_parts(session: EncoderSession) -> None:
+    """A window whose frames came one after the other gives the bits that it gives at once."""
+    x = window(2, 8, 4, 101, 180)
+    whole = session.run(x)
+    for first in (1, 4, 7):
+        past = session.run(x[:, :first]).features
+        rest = session.run(x[:, first:], past)
+        for name in ("window", "tokens", "anomaly"):
+            assert getattr(rest, name).tobytes() == getattr(whole, name).tobytes()
+        features = np.concatenate([past, rest.features], 1)
+        assert features.tobytes() == whole.features.tobytes()
+
+
+def test_past_of_another_size_is_refused(session: EncoderSession) -> None:
+    """Features of another picture size, batch or length are a ValueError."""
+    x = window(2, 1, 4, 64, 64)
+    dim = session.contract.feature_dim
+    for shape in ((2, 7, dim, 4, 5), (1, 7, dim, 4, 4), (2, 7, dim + 1, 4, 4), (2, 7, 4, 4)):
+        with pytest.raises(ValueError, match="past takes"):
+            session.run(x, np.zeros(shape, np.float32))
+    with pytest.raises(ValueError, match="T=33"):
+        session.run(x, np.zeros((2, 32, dim, 4, 4), np.float32))
+
+
 def test_largest_sizes(session: EncoderSession) -> None:
     """The bounds themselves are served."""
     for shape in ((1, 32, 4, 512, 16), (1, 1, 4, 16, 512)):
@@ -158,7 +182,8 @@ def test_broken_files_are_refused(tmp_path: Path, builtin: bytes) -> None:
         tmp_path, builtin.replace(b'{"analysis_px"', b'["analysis_px"')
     )
     assert "channels" in refused(tmp_path, builtin.replace(b'"luma"', b'"blue"'))
-    wrong = builtin.replace(b'"token_dim": 48', b'"token_dim": 40')
+    dim = EncoderSession(BUILTIN, "cpu", 1).contract.token_dim
+    wrong = builtin.replace(b'"token_dim": %d' % dim, b'"token_dim": %d' % (dim - 1))
     assert "where its metadata promises" in refused(tmp_path, wrong)
 
 
@@ -226,7 +251,7 @@ class TestForeignModels:
 
 def test_contract_survives_its_file() -> None:
     """What is written into the metadata is read back."""
-    contract = Contract(name="a", window_dim=5, token_dim=3)
+    contract = Contract(name="a", window_dim=5, token_dim=3, feature_dim=7)
     assert Contract.parse(contract.to_json(), "x") == contract
 
 
