@@ -1,13 +1,12 @@
 """`sorawatch fit`: from any footage to a normality file, or to one line that says why not."""
 
 import json
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from disk import fill, small_disk
 from films import write_ordinary, write_pictures
 from footage import footage
 from program import sorawatch
@@ -235,33 +234,16 @@ def test_a_place_that_goes_while_learning(film: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with 64 KiB, all but a few of which are taken."""
-    folder = tmp_path / "full"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("no file system may be mounted here")
-    try:
-        (folder / "ballast").write_bytes(bytes(56 * 1024))
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk(film: Path, full_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk(film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A disk without room leaves the old file as it was, and no other: status 5."""
-    out = full_disk / "gate.normal"
-    out.write_bytes(OLD)
-    line = refused(capsys, 5, film, "--out", out)
-    assert "gate.normal: cannot be written: No space left" in line
-    assert {path.name for path in full_disk.iterdir()} == {"gate.normal", "ballast"}
-    assert out.read_bytes() == OLD
+    with small_disk(tmp_path / "disk", 64) as folder:
+        out = folder / "gate.normal"
+        out.write_bytes(OLD)
+        fill(folder, leave=4096)
+        line = refused(capsys, 5, film, "--out", out)
+        assert "gate.normal: cannot be written: No space left" in line
+        assert {path.name for path in folder.iterdir()} == {"gate.normal", "ballast"}
+        assert out.read_bytes() == OLD
 
 
 def test_as_its_users_run_it(film: Path, tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 import os
 import signal
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from disk import fill, small_disk
 from films import write_ordinary
 from program import Program, Remains, free_port, running, sorawatch, write_config
 
@@ -113,6 +116,32 @@ def test_an_open_event_of_a_killed_program_is_ended_by_the_next(film: Path, tmp_
         out = sorawatch("listen", where[0], "--catch-up", where[1], *ask)
         assert '"interrupted"' in out.stdout
         program.stop()
+
+
+def test_a_full_disk_loses_no_event(film: Path, tmp_path: Path) -> None:
+    """While the outbox's disk is full events are told all the same, and stored once it is not."""
+    with small_disk(tmp_path / "disk", 512) as disk:
+        outbox = {"outbox": str(disk / "alerts.db"), "snapshots": None}
+        cameras = {f"cam{n}": {"source": str(film)} for n in range(2)}
+        config = write_config(tmp_path, {"cam0": cameras["cam0"]}, detect=OFF, alerts=outbox)
+        with running(config) as (program, heard):
+            heard.until_event(20, state="online")
+            heard.until(lambda: program.get("/readyz")[0] == 200, 5, "ready")
+            ballast = fill(disk)
+            program.reload(write_config(tmp_path, cameras))
+            heard.until_event(20, camera="cam1", state="online")
+            status, why = program.get("/readyz")
+            assert status == 503
+            assert "outbox" in why
+            assert program.get("/livez")[0] == 200
+            ballast.unlink()
+            heard.until(lambda: program.get("/readyz")[0] == 200, 30, "ready again")
+            program.stop()
+            heard.until(lambda: heard.available is False, 5, "its last word")
+        numbers = [event["seq"] for event in heard.events]
+        with closing(sqlite3.connect(disk / "alerts.db")) as stored:
+            rows = stored.execute("SELECT seq FROM events ORDER BY seq").fetchall()
+        assert [number for (number,) in rows][-len(numbers) :] == numbers
 
 
 def test_two_programs_do_not_share_an_outbox(film: Path, tmp_path: Path) -> None:
