@@ -7,12 +7,11 @@ from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detectors.appearance import HeldMap
 from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
-from detectors.observer import Encoder, Observation, Observer
+from detectors.observer import Encoder, EncoderInput, Observation, Observer
 from detectors.score import Score
 from detectors.scoring import Reason, Smoother, largest, score_of
 from detectors.window import Window
@@ -69,7 +68,6 @@ class _Camera:
     observer: Observer
     scorer: Scorer | None
     fitter: NormalityFitter | None
-    encodes: bool
     changed: float = 0.0
 
 
@@ -130,12 +128,11 @@ class Detector:
         wants = (normality is not None and normality.appearance is not None) or (
             fitter is not None and fitter.encoder is not None
         )
-        frames = self.encoder.contract.frames if self.encoder is not None and wants else None
+        contract = self.encoder.contract if self.encoder is not None and wants else None
         self._cameras[camera] = _Camera(
-            observer=Observer(frames, self._encoder_period),
+            observer=Observer(contract, self._encoder_period),
             scorer=Scorer(normality) if normality is not None else None,
             fitter=fitter,
-            encodes=frames is not None,
         )
 
     def remove(self, camera: str) -> None:
@@ -167,24 +164,28 @@ class Detector:
         if len({camera for camera, _ in batch}) != len(batch):
             raise ValueError("a camera comes twice in one batch")
         observed = self._map(lambda job: job[0].observer.step(job[1]), work)
-        encoded = self._encode(observed)
+        encoded = self._encode([state for state, _ in work], observed)
         jobs = [(state, seen) for (state, _), seen in zip(work, encoded, strict=True)]
         return self._map(_conclude, jobs)
 
-    def _encode(self, observed: list[Observation]) -> list[Observation]:
-        """Run the encoder once for each picture size, over all cameras that are due."""
-        due: dict[tuple[int, ...], list[int]] = {}
-        arrays: dict[int, NDArray[np.float32]] = {}
+    def _encode(self, work: list[_Camera], observed: list[Observation]) -> list[Observation]:
+        """Run the encoder once for each shape of input, over all cameras that are due."""
+        groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, EncoderInput]]] = {}
         for i, observation in enumerate(observed):
-            x = observation.x
-            if x is not None and self.encoder is not None and self.encoder.accepts(*x.shape[2:]):
-                due.setdefault(x.shape, []).append(i)
-                arrays[i] = x
-        for indices in due.values():
+            due = observation.due
+            if (
+                due is not None
+                and self.encoder is not None
+                and self.encoder.accepts(*due.x.shape[2:])
+            ):
+                groups.setdefault((due.x.shape, due.past.shape), []).append((i, due))
+        for group in groups.values():
             assert self.encoder is not None  # noqa: S101  # nothing is due without one
-            tokens = self.encoder.run(np.stack([arrays[i] for i in indices])).tokens
-            for i, own in zip(indices, tokens, strict=True):
-                observed[i] = observed[i].with_encoded(own)
+            out = self.encoder.run(
+                np.stack([due.x for _, due in group]), np.stack([due.past for _, due in group])
+            )
+            for (i, _), tokens, features in zip(group, out.tokens, out.features, strict=True):
+                observed[i] = work[i].observer.encoded(observed[i], tokens, features)
         return observed
 
     def _map(self, work: Callable[[A], B], items: list[A]) -> list[B]:

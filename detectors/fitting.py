@@ -47,7 +47,7 @@ class NormalityFitter:
         self.camera = camera
         self.encoder = encoder
         self._footage = Footage(encoder.contract.token_dim if encoder else 0)
-        self._observer = Observer(encoder.contract.frames if encoder else None)
+        self._observer = Observer(encoder.contract if encoder else None)
 
     @property
     def footage_s(self) -> float:
@@ -57,9 +57,10 @@ class NormalityFitter:
     def add(self, window: Window) -> None:
         """Learn from the newest frame of a window; every window of the footage, in order."""
         observation = self._observer.step(window)
-        if self.encoder is not None and observation.x is not None:
-            encoded = self.encoder.run(observation.x[None]).tokens[0]
-            observation = observation.with_encoded(encoded)
+        due = observation.due
+        if self.encoder is not None and due is not None and self.encoder.accepts(*due.x.shape[2:]):
+            out = self.encoder.run(due.x[None], due.past[None])
+            observation = self._observer.encoded(observation, out.tokens[0], out.features[0])
         self.observe(observation)
 
     def observe(self, observation: Observation) -> None:

@@ -17,11 +17,18 @@ _AGREEMENT = 0.6  # of a period: the stream's times jitter
 
 
 class Encoded(Protocol):
-    """What an encoder gives for B windows: `tokens` (B, E, h, w) float32, cells of 16 px."""
+    """What an encoder gives for B windows, cells of 16 px.
+
+    `tokens`: (B, E, h, w) float32. `features`: (B, N, F, h, w) float32, for later calls.
+    """
 
     @property
     def tokens(self) -> NDArray[np.float32]:
         """Local tokens of the newest frames."""
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """Features of the frames given."""
 
 
 class Encoder(Protocol):
@@ -33,8 +40,23 @@ class Encoder(Protocol):
     def accepts(self, height: int, width: int) -> bool:
         """Whether pictures of this size can be encoded."""
 
-    def run(self, x: NDArray[np.float32]) -> Encoded:
-        """Encode (B, T, C, H, W) float32; the same window gives the same bits in any batch."""
+    def run(self, x: NDArray[np.float32], past: NDArray[np.float32] | None = None) -> Encoded:
+        """Encode (B, N, C, H, W) after `past` (B, M, F, h, w), both float32.
+
+        The same window gives the same bits in any batch.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderInput:
+    """What the encoder is to be given for one window of T = M + N frames.
+
+    `x`: (N, C, H, W) float32, the newest frames. `past`: (M, F, h, w) float32, features of those
+    before them.
+    """
+
+    x: NDArray[np.float32]
+    past: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +66,7 @@ class Observation:
     `t_s`, `generation`, `seq`: as in the window. `passed_s`: since the frame before, 0.0 for the
     first of a generation. `changed`: share of the picture that changed; `whole`: (nearly) all of it
     did, so that `tokens` is empty and nothing is to be learned from it.
-    `x`: (T, C, H, W) float32 when the encoder is due for this frame, else None.
+    `due`: what the encoder is to be given, when it is due for this frame; else None.
     `encoded`: (E, h, w) float32, the encoder's local tokens of this frame, once it has run.
     """
 
@@ -55,12 +77,12 @@ class Observation:
     changed: float
     whole: bool
     tokens: Tokens
-    x: NDArray[np.float32] | None = None
+    due: EncoderInput | None = None
     encoded: NDArray[np.float32] | None = None
 
     def with_encoded(self, encoded: NDArray[np.float32] | None) -> "Observation":
         """The same with what the encoder gave, and without what it was given."""
-        return replace(self, x=None, encoded=encoded)
+        return replace(self, due=None, encoded=encoded)
 
 
 class Observer:
@@ -69,14 +91,15 @@ class Observer:
     Every window of the camera must pass through, in order. Not for use by two threads at once.
     """
 
-    def __init__(self, encoder_frames: int | None = None, encoder_period: int = 3) -> None:
-        """Without `encoder_frames` (the T of the encoder) nothing is prepared for an encoder.
+    def __init__(self, encoder: Contract | None = None, encoder_period: int = 3) -> None:
+        """Without the contract of an encoder nothing is prepared for one.
 
         `encoder_period`: the encoder is due for every so many-th frame (0.2 s each) at most.
         """
         self._motion = MotionAnalyser()
         self._tokens = TokenMaker()
-        self._run = MotionRun(encoder_frames) if encoder_frames else None
+        self._run = MotionRun(encoder.frames) if encoder is not None else None
+        self._feature_dim = encoder.feature_dim if encoder is not None else 0
         self._encoder_period = encoder_period
         self._generation: int | None = None
         self._t_s = 0.0
@@ -86,6 +109,14 @@ class Observer:
     def reset(self) -> None:
         """Forget everything, as after a reconnect."""
         self._generation = None
+
+    def encoded(
+        self, observation: Observation, tokens: NDArray[np.float32], features: NDArray[np.float32]
+    ) -> Observation:
+        """Take what the encoder gave for the newest frame: (E, h, w) and (N, F, h, w)."""
+        if self._run is not None:
+            self._run.remember(features)
+        return observation.with_encoded(tokens)
 
     def step(self, window: Window) -> Observation:
         """Observe the newest frame of the window."""
@@ -106,14 +137,14 @@ class Observer:
             tokens = no_tokens(grid_of(luma.shape))
         else:
             tokens = self._tokens.step(motion, luma.shape, passed_s)
-        x = None
+        due = None
         if self._run is not None and t_s - self._added_s >= _AGREEMENT * GAP_S:
             self._added_s = t_s
             self._run.add(luma, motion)
             self._waited += 1
             if len(tokens) and self._waited >= self._encoder_period:
                 self._waited = 0
-                x = self._run.window()
+                due = EncoderInput(self._run.fresh(), self._run.past(self._feature_dim))
         return Observation(
             t_s=t_s,
             generation=window.generation,
@@ -122,5 +153,5 @@ class Observer:
             changed=motion.changed,
             whole=motion.whole,
             tokens=tokens,
-            x=x,
+            due=due,
         )

@@ -79,7 +79,7 @@ class _EncoderFacts:
     def accepts(self, height: int, width: int) -> bool:  # noqa: ARG002
         return False
 
-    def run(self, x: NDArray[np.float32]) -> NoReturn:
+    def run(self, x: NDArray[np.float32], past: NDArray[np.float32] | None = None) -> NoReturn:
         raise NotImplementedError
 
 

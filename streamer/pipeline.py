@@ -357,7 +357,7 @@ class TimedEncoder:
         self._session = session
         self._metrics = metrics
 
-    def run(self, x: NDArray[np.float32]) -> EncoderOutput:
+    def run(self, x: NDArray[np.float32], past: NDArray[np.float32] | None = None) -> EncoderOutput:
         """As `EncoderSession.run`."""
         with self._metrics.inference_s.time():
-            return self._session.run(x)
+            return self._session.run(x, past)

@@ -11,6 +11,7 @@ from detectors.encoder.contract import Contract
 @dataclass(frozen=True)
 class FakeOutput:
     tokens: NDArray[np.float32]
+    features: NDArray[np.float32]
 
 
 class FakeEncoder:
@@ -24,10 +25,17 @@ class FakeEncoder:
     def accepts(self, height: int, width: int) -> bool:
         return min(height, width) >= 16
 
-    def run(self, x: NDArray[np.float32]) -> FakeOutput:
+    def run(self, x: NDArray[np.float32], past: NDArray[np.float32] | None = None) -> FakeOutput:
         self.batches.append(len(x))
-        b, _, c, height, width = x.shape
+        b, n, c, height, width = x.shape
         h, w = -(-height // 16), -(-width // 16)
-        padded = np.zeros((b, c, h * 16, w * 16), np.float32)
-        padded[:, :, :height, :width] = x[:, -1]
-        return FakeOutput(padded.reshape(b, c, h, 16, w, 16).mean((3, 5)))
+        padded = np.zeros((b, n, c, h * 16, w * 16), np.float32)
+        padded[..., :height, :width] = x
+        means = padded.reshape(b, n, c, h, 16, w, 16).mean((4, 6))
+        features = means[:, :, 3:]  # how much moved in each frame
+        if past is not None:
+            assert past.shape[1] + n == self.contract.frames
+        before = 0.0 if past is None else past.sum(1)
+        tokens = means[:, -1].copy()
+        tokens[:, 3:] += before + features.sum(1)
+        return FakeOutput(tokens, features)
