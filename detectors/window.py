@@ -17,7 +17,8 @@ class Window:
     `streamer.capture.reduce`). They may lie in shared memory: valid only during the call.
     `times_s`: one media time for each frame, seconds, strictly increasing; compare them only
     within one `generation`.
-    `seq`: number of the newest frame in its generation, 0 for the first, +1 for each analysed frame.
+    `seq`: number of the newest frame in its generation, 0 for the first, +1 for each that is
+    analysed.
     `generation`: changes when the picture starts anew (reconnect, other size, gap in time), so
     that what was carried over from earlier frames must be forgotten.
     """
