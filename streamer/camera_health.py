@@ -21,6 +21,7 @@ _REFERENCE_AGE_S: Final = 600.0
 _LIKE: Final = 0.5
 """Ordinary footage of nine scenes stays above 0.74, mirrored or moved by a third below 0.41."""
 _LEAST_STRUCTURE: Final = 0.08  # of the mean; noise alone has 0.02, scenes 0.2 and more
+_FAINTEST: Final = 0.2  # root of grey levels a pixel
 
 
 class Condition(StrEnum):
@@ -124,7 +125,7 @@ def _edges(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _likeness(now: NDArray[np.float32], before: NDArray[np.float32]) -> float:
     """Correlation, -1..1, of the fine structure of two edge maps; 1.0 if there was none before."""
     a, b = (edges - cv2.GaussianBlur(edges, (0, 0), _DETAIL_CELLS) for edges in (now, before))
-    if float(b.std()) <= _LEAST_STRUCTURE * float(before.mean()):
+    if float(b.std()) <= max(_LEAST_STRUCTURE * float(before.mean()), _FAINTEST):
         return 1.0
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a * a).sum() * (b * b).sum()))

@@ -25,7 +25,7 @@ from alerts.writer import AlertWriter
 from detectors.detector import Detector
 from detectors.encoder.session import EncoderOutput, EncoderSession
 from detectors.normality import Normality
-from sorawatch import __version__
+from sorawatch import SorawatchError, __version__
 from streamer.capture.doorbell import Doorbell, wait
 from streamer.capture.ring import FrameRing
 from streamer.capture.states import StateChange
@@ -264,6 +264,8 @@ class Pipeline:
 
     def _every_second(self, mono_s: float) -> None:
         self._supervisor.check()
+        if not self._writer.alive:
+            raise SorawatchError("alerts can no longer be published: the log says why")
         utc_s = time.time()
         for name, watch in self._watches.items():
             self._rates[name].sample(mono_s, watch.ring.counters.frames_read)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -246,7 +246,13 @@ class Remains:
             except psutil.NoSuchProcess:
                 continue
         _, alive = psutil.wait_procs(processes, within_s)
-        left = [f"{p.pid} {p.status()}" for p in alive]
+        left = []
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                status = process.status()
+                # One that has ended waits for init to notice; no business of the program.
+                if status != psutil.STATUS_ZOMBIE:
+                    left.append(f"{process.pid} {status}")
         return left + [str(path) for path in self.rings if path.exists()]
 
 

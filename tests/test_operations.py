@@ -12,6 +12,7 @@ import pytest
 from disk import fill, small_disk
 from films import write_ordinary
 from program import Program, Remains, free_port, running, sorawatch, write_config
+from rtsp_server import RtspServer, missing
 
 from streamer.capture.ring import ring_bytes
 from streamer.capture.source import Source
@@ -98,6 +99,25 @@ def test_an_abrupt_end_leaves_nothing(film: Path, tmp_path: Path, number: signal
             program.signal(signal.SIGCONT)
         assert program.process.wait(10) in (-signal.SIGKILL, 128 + signal.SIGTERM, 130)
         assert not remains.after(3.0)
+
+
+@pytest.mark.rtsp
+@pytest.mark.skipif(bool(missing()), reason=missing())
+def test_it_stops_in_time_while_a_camera_hangs(film: Path, tmp_path: Path) -> None:
+    """A camera that hangs, and one that is not there, do not hold up the end."""
+    with RtspServer() as server:
+        server.serve("gate", film)
+        sources = {"gate": server.url("gate"), "none": server.url("none")}
+        cameras = {name: {"source": source} for name, source in sources.items()}
+        with running(write_config(tmp_path, cameras, detect=OFF)) as (program, heard):
+            heard.until_event(20, camera="gate", state="online")
+            assert heard.until_event(10, camera="none", state="offline")["reason"] == "not_found"
+            server.suspend()
+            stalled = heard.until_event(10, camera="gate", state="stalled", type="new")
+            assert stalled["reason"] == "timeout"
+            remains = Remains(program)
+            assert program.stop() <= 2.0
+            assert not remains.after(1.0)
 
 
 def test_an_open_event_of_a_killed_program_is_ended_by_the_next(film: Path, tmp_path: Path) -> None:
