@@ -12,18 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.demo.body import (
-    Body,
-    Colour,
-    Looks,
-    Posture,
-    bicycle,
-    joined,
-    person,
-    stride_m,
-    suitcase,
-    vehicle,
-)
+from streamer.demo.body import Body, Colour, Looks, Posture, joined, person, stride_m
+from streamer.demo.vehicles import bicycle, suitcase, vehicle
 from streamer.demo.view import Points
 
 Place = tuple[float, float]

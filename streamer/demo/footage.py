@@ -1,4 +1,4 @@
-"""Data sets as cameras: `train/`, `test/` and `labels.json` (layout in docs or `read_data_set`)."""
+"""Data sets of recorded footage (`train/`, `test/`, `labels.json`) as films for the demo."""
 
 import json
 import re

@@ -5,7 +5,6 @@ Nothing is faked on the way: the cameras are real RTSP streams, and `sorawatch f
 """
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -13,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,14 +25,12 @@ from alerts.event import Event
 from alerts.subscriber import Subscriber, format_event
 from sorawatch import ConfigError, ResourceError, SorawatchError
 from streamer.demo.children import Children, LineReader, sorawatch_command
+from streamer.demo.groundwork import Tell, learn, make_footage, wait_for_any
 from streamer.demo.pictures import write_alert_picture
-from streamer.demo.plan import ALERTS_PER_DAY, CameraPlan, Plan, recorded_plan, rendered_plan
-from streamer.demo.prepare import Job, to_argument
+from streamer.demo.plan import ALERTS_PER_DAY, CameraPlan, recorded_plan, rendered_plan
 from streamer.demo.render import read_truth
 from streamer.demo.report import Camera, Message, Report, clock, judge, table
 from streamer.demo.serve import Served
-
-Tell = Callable[[str], None]
 
 _POLL_S = 0.1
 _START_S = 45.0  # the program must have opened every camera within this time
@@ -63,8 +60,8 @@ def run_demo(out: Path, footage: Path | None = None, *, tell: Tell = print) -> i
     _make_room(out)
     plan = rendered_plan(out) if footage is None else recorded_plan(out, footage)
     with _ended_by_sigterm(), Children(out / "logs") as children:
-        _make_footage(children, plan.jobs, tell)
-        _learn(children, plan, out, tell)
+        make_footage(children, plan.jobs, tell)
+        learn(children, plan, out, tell)
         watched = _watch(children, plan.cameras, out, tell)
     cameras = [
         Camera(camera.name, read_truth(camera.truth), watched.plays[camera.name])
@@ -111,93 +108,6 @@ def _ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-# Footage and learning ------------------------------------------------------------------------
-
-
-class _Line:
-    """One line that is rewritten where that is a terminal; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-
-    def show(self, text: str) -> None:
-        if self._terminal:
-            sys.stderr.write(f"\r\033[K{text}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        self.show("")
-
-
-def _make_footage(children: Children, jobs: Sequence[Job], tell: Tell) -> None:
-    """Do the jobs, as many at once as there are cores."""
-    began_s = time.monotonic()
-    rendered = any(type(job).__name__ == "RenderJob" for job in jobs)
-    tell(f"{'rendering' if rendered else 'encoding'} {len(jobs)} films ...")
-    waiting = sorted(enumerate(jobs), key=lambda pair: -pair[1].frames)
-    running: dict[int, tuple[subprocess.Popen[str], LineReader]] = {}
-    done = dict.fromkeys(range(len(jobs)), 0)
-    total = max(1, sum(job.frames for job in jobs))
-    line = _Line()
-    while waiting or running:
-        while waiting and len(running) < (os.cpu_count() or 1):
-            number, job = waiting.pop(0)
-            command = [sys.executable, "-m", "streamer.demo.prepare", to_argument(job)]
-            child = children.start(f"footage-{number}", command, talks=True)
-            running[number] = child, LineReader(child)
-        for number, (child, reader) in list(running.items()):
-            for text in reader.lines():
-                done[number] = int(text)
-            status = child.poll()
-            if status:
-                raise children.failed(child)
-            if status == 0:
-                done[number] = jobs[number].frames
-                del running[number]
-        line.show(f"{sum(done.values())} of {total} frames")
-        _wait_for_any([child for child, _ in running.values()])
-    line.clear()
-    seconds = time.monotonic() - began_s
-    tell(f"  {sum(done.values())} frames of H.264 in {seconds:.0f} s")
-
-
-def _wait_for_any(running: Sequence["subprocess.Popen[str]"]) -> None:
-    """A moment, or until the first of them ends."""
-    if running:
-        try:
-            running[0].wait(_POLL_S)
-        except subprocess.TimeoutExpired:
-            return
-
-
-def _learn(children: Children, plan: Plan, out: Path, tell: Tell) -> None:
-    """`sorawatch fit` for everything there is to learn, side by side."""
-    began_s = time.monotonic()
-    names = ", ".join(plan.normal)
-    tell(f"learning what is normal: {names} (sorawatch fit) ...")
-    running = {}
-    for name, films in plan.normal.items():
-        target = out / "normal" / f"{name}.normal"
-        target.parent.mkdir(exist_ok=True)
-        command = [*sorawatch_command(), "fit", *map(str, films), "--out", str(target)]
-        running[name] = children.start(f"fit-{name}", command)
-    line = _Line()
-    while running:
-        for name, child in list(running.items()):
-            if child.poll() is not None:
-                del running[name]
-                if child.returncode != 0:
-                    raise children.failed(child)
-                line.clear()
-                tell(f"  {name}: learned in {time.monotonic() - began_s:.0f} s")
-        line.show(f"learning, {time.monotonic() - began_s:.0f} s")
-        _wait_for_any(list(running.values()))
-    line.clear()
-
-
-# Watching ------------------------------------------------------------------------------------
 
 
 def _watch(children: Children, cameras: Sequence[CameraPlan], out: Path, tell: Tell) -> _Watched:
@@ -253,7 +163,7 @@ def _ready_port(children: Children, server: "subprocess.Popen[str]", told: LineR
             return Served.parse(line).port
         if server.poll() is not None:
             raise children.failed(server)
-        _wait_for_any([server])
+        wait_for_any([server])
     raise ResourceError(f"the demo's RTSP server did not start: see {children.log('serve')}")
 
 
