@@ -150,9 +150,9 @@ class CameraWatch:
         if self._judge is None:
             return []
         # It was last seen in the newest frame, whenever it was found that no more come.
-        return self._judge.close(
-            min(max(utc_s, self._newest_utc_s), self._newest_utc_s + 1), ended_by
-        )
+        end_s = min(max(utc_s, self._newest_utc_s), self._newest_utc_s + 1)
+        self._peak.forget()
+        return [self._with_picture(draft) for draft in self._judge.close(end_s, ended_by)]
 
     def _watch(self, normality: Normality) -> None:
         """Judge from now on by `normality`."""
@@ -209,18 +209,20 @@ class CameraWatch:
         self.alerts += sum(draft.type == "new" for draft in made)
         if self._snapshots is None or self._judge is None:
             return made
-        pictured = []
         for draft in made:
             if draft.type == "end":
                 self._peak.forget()
-                written = self._snapshots.existing(draft)
             else:
                 self._peak.see(score, seen.picture)
-                picture = self._peak.picture
-                written = None if picture is None else self._snapshots.write(draft, picture)
-            pictured.append(draft.model_copy(update={"snapshot": written}))
+                if self._peak.picture is not None:
+                    self._snapshots.write(draft, self._peak.picture)
         if self._judge.following:
             self._peak.see(score, seen.picture)
         else:
             self._peak.forget()
-        return pictured
+        return [self._with_picture(draft) for draft in made]
+
+    def _with_picture(self, draft: EventDraft) -> EventDraft:
+        """The draft with the picture that was last written for its event, if one was."""
+        path = None if self._snapshots is None else self._snapshots.existing(draft)
+        return draft if path is None else draft.model_copy(update={"snapshot": path})
