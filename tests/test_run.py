@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -24,6 +25,9 @@ log: {format: json}
 """
 YARD = '  yard: {source: "rtsp://127.0.0.1:1/2"}\n'
 START_S = 30.0
+
+
+COMMAND = [sys.executable, "-c", "import sys; from streamer.cli import main; sys.exit(main())"]
 
 
 class Running:
@@ -52,6 +56,11 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def port_of(config: str) -> int:
+    """Where the program serves its pages."""
+    return int(config.partition("listen: 127.0.0.1:")[2].partition("}")[0])
+
+
 @contextmanager
 def running(config: Path) -> Iterator[Running]:
     """Start it, and wait until it says that it is ready."""
@@ -59,9 +68,8 @@ def running(config: Path) -> Iterator[Running]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(str(address))
         notified.settimeout(START_S)
-        code = "import sys; from streamer.cli import main; sys.exit(main())"
         process = subprocess.Popen(
-            [sys.executable, "-c", code, "run", str(config)],
+            [*COMMAND, "run", str(config)],
             env=os.environ | {"NOTIFY_SOCKET": str(address), "PW": "hunter2"},
             stderr=subprocess.PIPE,
             text=True,
@@ -84,6 +92,48 @@ def test_a_signal_ends_it_gracefully(config: Path, number: signal.Signals) -> No
         status, err = program.ended()
     assert status == 0, err
     assert "hunter2" not in err
+
+
+def test_a_signal_while_it_starts_ends_it_gracefully(config: Path) -> None:
+    """Whoever stops the program in its first second does not wait for it to be killed."""
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(config)],
+        env=os.environ | {"PW": "hunter2"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        # Cameras are being added, nothing is ready yet.
+        line = next(line for line in process.stderr if "gate: no normality file" in line)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=START_S)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, line + err
+    assert "SIGTERM: stopping" in err
+
+
+def test_reloads_asked_for_during_a_reload_are_one(config: Path) -> None:
+    """SIGHUP over and over makes no queue: what has not begun reads what is there by then."""
+    text = config.read_text()
+    with running(config) as program:
+        config.unlink()
+        os.mkfifo(config)  # a reload waits until somebody writes it
+        for _ in range(10):
+            program.process.send_signal(signal.SIGHUP)
+            urlopen(f"http://127.0.0.1:{port_of(text)}/livez", timeout=START_S).close()
+        assert program.told() == "RELOADING=1"
+        with config.open("w") as fifo:
+            config.unlink()
+            config.write_text(text)
+            fifo.write(text)
+        assert [program.told() for _ in range(3)] == ["READY=1", "RELOADING=1", "READY=1"]
+        program.process.send_signal(signal.SIGTERM)
+        assert program.told() == "STOPPING=1"
+        status, err = program.ended()
+    assert status == 0, err
 
 
 def test_reload_takes_cameras_over_and_keeps_the_old_when_wrong(
@@ -125,8 +175,8 @@ def test_a_port_in_use_ends_it_with_one_line(
 ) -> None:
     """A second program on the same ports says which, and ends with the documented status."""
     monkeypatch.setenv("PW", "hunter2")
-    port = config.read_text().partition("listen: 127.0.0.1:")[2].partition("}")[0]
-    with socket.create_server(("127.0.0.1", int(port))):
+    port = port_of(config.read_text())
+    with socket.create_server(("127.0.0.1", port)):
         assert main(["run", str(config)]) == 5
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("error: ")] == lines[-1:]

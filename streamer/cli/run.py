@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Self
@@ -38,32 +38,36 @@ def run(config: Path, log_level: str | None) -> None:
     loaded = load_config(config)
     debug = logging.getLogger().level == logging.DEBUG
     set_up_logging(loaded.log.format, log_level or ("debug" if debug else loaded.log.level))
-    with _Signals(config) as signals, Pipeline(loaded) as pipeline:
-        signals.attach(pipeline)
+    pipeline = Pipeline(loaded)
+    with _Signals(config, pipeline) as signals, pipeline:
+        signals.ready()
         pipeline.wait()
 
 
 class _Signals:
-    """While entered, signals stop and reload the pipeline that is attached.
+    """While entered, signals stop and reload a pipeline.
 
-    Entered before the pipeline starts, so that a signal cannot end it half-built. Signals arrive
-    through a socket, on a thread of their own: Python's handlers wait for the main thread, which
-    may be inside a call that does not return.
+    Entered before the pipeline is, so that a signal cannot end it half-built: one that comes while
+    it starts ends it as soon as it has started. Signals arrive through a socket, on a thread of
+    their own: Python's handlers wait for the main thread, which may be inside a call that does not
+    return.
     """
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, pipeline: Pipeline) -> None:
         self._config = config
-        self._pipeline: Pipeline | None = None
+        self._pipeline = pipeline
+        self._ready = False
         self._ending = False
         self._thread = threading.Thread(target=self._obey, name="signals")
         self._reloads = ThreadPoolExecutor(1, "reload")
+        self._reload: Future[None] | None = None
 
     def __enter__(self) -> Self:
         self._arrived, self._sent = socket.socketpair()
         self._sent.setblocking(False)
         self._fd_before = signal.set_wakeup_fd(self._sent.fileno(), warn_on_full_buffer=False)
         numbers = (*_END, signal.SIGHUP)
-        self._before = {number: signal.signal(number, self._handle) for number in numbers}
+        self._before = {number: signal.signal(number, _leave_to_thread) for number in numbers}
         self._thread.start()
         return self
 
@@ -76,35 +80,37 @@ class _Signals:
         self._arrived.close()
         self._reloads.shutdown(cancel_futures=True)
 
-    def attach(self, pipeline: Pipeline) -> None:
-        """From now on signals are for `pipeline`; systemd is told that it runs."""
-        self._pipeline = pipeline
-        if self._ending:  # it came while the pipeline was being built
-            pipeline.stop()
-        _notify("READY=1")
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        """On the main thread: gives up building what cannot be stopped yet."""
-        if number in _END and self._pipeline is None:
-            raise SystemExit(128 + number)
+    def ready(self) -> None:
+        """The pipeline runs: it may be reloaded from now on, and systemd is told."""
+        self._ready = True
+        if not self._ending:
+            _notify("READY=1")
 
     def _obey(self) -> None:
         while numbers := self._arrived.recv(64):
             for number in numbers:
                 if number in _END:
                     self._end(number)
-                elif number == signal.SIGHUP and self._pipeline is not None:
-                    # On another thread: an end that is asked for meanwhile must not wait for it.
-                    self._reloads.submit(_reload, self._pipeline, self._config)
+            if signal.SIGHUP in numbers and self._ready:
+                self._ask_to_reload()
+
+    def _ask_to_reload(self) -> None:
+        """On another thread: an end that is asked for meanwhile must not wait for it."""
+        waits = self._reload is not None and not (self._reload.running() or self._reload.done())
+        if not waits:  # one that has not begun yet will read what there is now
+            self._reload = self._reloads.submit(_reload, self._pipeline, self._config)
 
     def _end(self, number: int) -> None:
         if self._ending:
             os._exit(128 + number)
         self._ending = True
-        if self._pipeline is not None:
-            log.info("%s: stopping", signal.Signals(number).name)
-            _notify("STOPPING=1")
-            self._pipeline.stop()
+        log.info("%s: stopping", signal.Signals(number).name)
+        _notify("STOPPING=1")
+        self._pipeline.stop()
+
+
+def _leave_to_thread(_number: int, _frame: FrameType | None) -> None:
+    """What Python does with a signal besides waking the thread: nothing."""
 
 
 def _reload(pipeline: Pipeline, config: Path) -> None:
