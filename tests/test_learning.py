@@ -13,7 +13,7 @@ from detectors.normality import load
 from detectors.window import Window
 from streamer.learning import SAVE_EVERY_S, Learning
 
-LEARN_S = 14.0
+LEARN_S = 11.0
 PERIOD_S = 0.2
 HEIGHT, WIDTH = 48, 64
 
