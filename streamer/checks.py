@@ -94,8 +94,16 @@ def _addresses(config: Config) -> Iterator[Finding]:
         if address is not None:
             yield from _bindable(key, address)
             if key.startswith("alerts.") and not address.loopback:
-                text = f"whoever can reach {address} can read the alerts; a firewall should say who"
+                text = f"whoever has a key in alerts.curve can read the alerts at {address}"
                 yield Finding("note", key, text)
+    curve = config.alerts.curve
+    if curve is not None:
+        for key, path in (
+            ("alerts.curve.secret_key_file", curve.secret_key_file),
+            ("alerts.curve.allowed_keys_file", curve.allowed_keys_file),
+        ):
+            if not os.access(path, os.R_OK):
+                yield _problem(key, f"{path} is not there, or not readable by this user")
 
 
 def _tcp(endpoint: str) -> HostPort | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
+import zmq.auth
 from disk import fill, small_disk
 from films import write_ordinary
 from program import Program, Remains, free_port, running, sorawatch, write_config
@@ -175,6 +177,31 @@ def test_two_programs_do_not_share_an_outbox(film: Path, tmp_path: Path) -> None
         assert done.returncode == 5
         assert "alerts.db" in done.stderr
         program.stop()
+
+
+def test_alerts_go_to_those_with_a_key(film: Path, tmp_path: Path) -> None:
+    """With CURVE keys, a subscriber on the list hears alerts, and one without a key nothing."""
+    for name in ("us", "them"):
+        zmq.auth.create_certificates(tmp_path, name)
+    ours, _ = zmq.auth.load_certificate(tmp_path / "us.key_secret")
+    public, secret = zmq.auth.load_certificate(tmp_path / "them.key_secret")
+    (tmp_path / "allowed").write_bytes(public + b" them\n")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    keys = {"secret_key_file": "us.key_secret", "allowed_keys_file": "allowed"}
+    alerts = {"publish": address, "curve": keys}
+    config = write_config(tmp_path, {"a": {"source": str(film)}}, alerts=alerts, detect=OFF)
+    with zmq.Context() as context, running(config) as (program, without_key):
+        with context.socket(zmq.SUB) as subscriber:
+            subscriber.linger = 0
+            subscriber.curve_publickey, subscriber.curve_secretkey = public, secret
+            subscriber.curve_serverkey = ours
+            subscriber.subscribe(b"available")
+            subscriber.connect(address)
+            assert subscriber.poll(10_000)
+            assert subscriber.recv_multipart()[0] == b"available"
+        assert program.stop() <= 2.0
+        assert without_key.available is None
+        assert not without_key.events
 
 
 # What cannot work is refused at the start.
