@@ -143,11 +143,11 @@ class Roster:
             if camera.removed or camera.held or known:
                 return
             camera.change = change
-        # What was to be read once has done what it was to do.
-        read = camera.spec.settings.once and change.reason == "ended"
-        well = read or change.state in _WELL
+        well = change.state in _WELL
+        # How it ended is for whoever reads it once to say.
+        quiet = well or camera.spec.settings.once
         log.log(
-            logging.INFO if well else logging.WARNING,
+            logging.INFO if quiet else logging.WARNING,
             "%s: %s%s",
             change.camera,
             change.state,
