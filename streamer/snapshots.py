@@ -74,7 +74,12 @@ class Snapshots:
     def forget(self, before_utc_s: float) -> int:
         """Remove pictures last written before this time; how many. Any thread."""
         removed = 0
-        for picture in self._folder.glob("*/*.jpg"):
+        try:
+            pictures = list(self._folder.glob("*/*.jpg"))
+        except OSError as exc:
+            log.warning("%s: cannot be looked through: %s", self._folder, exc.strerror or exc)
+            return 0
+        for picture in pictures:
             try:
                 if picture.stat().st_mtime < before_utc_s:
                     picture.unlink()
@@ -84,9 +89,9 @@ class Snapshots:
         return removed
 
     def existing(self, draft: EventDraft) -> str | None:
-        """Path of the event's picture, if one was written."""
+        """Path of the event's picture, if one was written and its folder can still be read."""
         path = self.path(draft)
-        return str(path) if path.exists() else None
+        return str(path) if os.path.exists(path) else None  # Path.exists raises for some errors
 
     def path(self, draft: EventDraft) -> Path:
         """Where the picture of an event goes."""

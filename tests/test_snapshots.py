@@ -55,6 +55,13 @@ def test_a_folder_that_cannot_be_written_costs_the_picture_alone(
     assert str(tmp_path / "pictures") in caplog.text
 
 
+def test_a_folder_that_cannot_be_asked_has_no_picture(tmp_path: Path) -> None:
+    """An event ends without its picture when its folder is gone in whatever way."""
+    snapshots = Snapshots(tmp_path / ("x" * 300))  # "File name too long"
+    assert snapshots.existing(draft()) is None
+    assert snapshots.forget(1e12) == 0
+
+
 def test_old_pictures_are_forgotten(tmp_path: Path) -> None:
     """Pictures older than what the outbox keeps go; younger ones and foreign files stay."""
     snapshots = Snapshots(tmp_path)
