@@ -12,7 +12,7 @@ import zmq
 from sorawatch import ConfigError, ResourceError
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5}|\*)")
-_IPC = re.compile(r"ipc://(?P<path>[^\s@].*)")
+_IPC = re.compile(r"ipc://(?P<path>/.*)")
 
 
 def check_address(address: str, key: str, *, curve: bool) -> None:

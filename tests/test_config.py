@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -136,6 +137,7 @@ detect: {devise: auto}
         ("cameras: {a: !!python/object/new:os.system {}}\n", "1: cameras.a: YAML tags"),
         (ONE + "metrics: {listen: '0.0.0.0:9109'}\n", "2: metrics.listen: 0.0.0.0:9109 can be"),
         (ONE + "alerts: {publish: 'udp://x'}\n", "2: alerts.publish: expected an address"),
+        (ONE + "alerts: {publish: 'ipc://run/x'}\n", "'ipc://run/x' is no address: write tcp://"),
         (ONE + "alerts: {publish: 'tcp://0.0.0.0:1'}\n", "2: alerts.publish: tcp://0.0.0.0:1 can"),
         (ONE + "alerts: {catch_up: 'tcp://*:1'}\n", "2: alerts.catch_up: tcp://*:1 can be"),
         (ONE + "alerts: {curve: {}}\n", "alerts.curve.secret_key_file: this key is required"),
@@ -194,6 +196,14 @@ def test_secrets_come_from_the_environment_and_are_never_shown() -> None:
     assert "w:rd" not in shown
     assert "w%3Ard" not in shown
     assert "long-enough-token" not in shown
+
+
+def test_a_password_in_a_query_is_whole_and_masked_whole() -> None:
+    """Cameras that take the password as `?password=` get all of it, and nobody sees a part."""
+    text = "cameras: {gate: {source: 'rtsp://h/1?user=u&password=${PW}&channel=2'}}"
+    source = read(text, PW="p&ss/w rd#?=").cameras["gate"].source
+    assert parse_qs(urlsplit(source.url).query)["password"] == ["p&ss/w rd#?="]
+    assert source.masked == "rtsp://h/1?user=u&password=***&channel=2"
 
 
 def test_a_missing_variable_is_named() -> None:
