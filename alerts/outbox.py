@@ -50,6 +50,14 @@ _ADVICE = {
 }
 
 
+def is_outbox(path: Path) -> bool:
+    """Whether the file at `path` may become or be an outbox, by its head. Raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(72)  # of a SQLite file: a text, and at byte 68 whose it is
+    ours = head.startswith(b"SQLite format 3\0") and head[68:] == _APPLICATION_ID.to_bytes(4, "big")
+    return ours or not head
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """JSON bodies after a number, in order, complete up to number `through`."""

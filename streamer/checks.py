@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from alerts.outbox import is_outbox
 from detectors import normality
 from sorawatch import SorawatchError
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.source import Source, SourceKind
 from streamer.config import CameraConfig, Config, HostPort, parse_host_port, resolve
+from streamer.learning import shared
 from streamer.status import duration
 
 
@@ -34,13 +36,14 @@ def check_config(config: Config) -> list[Finding]:
     found += [
         *_memory(config),
         *_addresses(config),
-        *_folder("alerts.outbox", config.alerts.outbox.parent),
+        *_outbox("alerts.outbox", config.alerts.outbox),
     ]
     if config.alerts.snapshots is not None:
         found += _folder("alerts.snapshots", config.alerts.snapshots)
+    learners: dict[Path, str] = {}
     for name, camera in resolve(config).items():
         found += _source(f"cameras.{name}.source", camera.source)
-        found += _normal(f"cameras.{name}.normal", camera, encoder)
+        found += _normal(name, camera, encoder, learners)
     return found
 
 
@@ -129,7 +132,7 @@ def _bindable(key: str, address: HostPort) -> Iterator[Finding]:
 def _folder(key: str, folder: Path) -> Iterator[Finding]:
     """Whether files can be written to `folder`, which the program makes if it is not there."""
     there = folder
-    while not there.exists() and there != there.parent:
+    while not os.path.exists(there) and there != there.parent:
         there = there.parent
     if not there.is_dir():
         yield _problem(key, f"{there} is a file, not a folder")
@@ -137,11 +140,24 @@ def _folder(key: str, folder: Path) -> Iterator[Finding]:
         yield _problem(key, f"{there} cannot be written to by this user")
 
 
+def _outbox(key: str, path: Path) -> Iterator[Finding]:
+    """Whether events can be kept at `path`: the outbox of an earlier run, or none yet."""
+    try:
+        if not is_outbox(path):
+            yield _problem(key, f"{path} is not an outbox: give another path")
+    except FileNotFoundError:
+        yield from _folder(key, path.parent)
+    except OSError as exc:
+        yield _problem(key, f"{path}: {exc.strerror or exc}")
+    else:
+        yield from _folder(key, path.parent)
+
+
 def _source(key: str, source: Source) -> Iterator[Finding]:
     if source.kind in (SourceKind.RTSP, SourceKind.HTTP):
         return
     path = Path(f"/dev/video{source.url}" if source.kind is SourceKind.DEVICE else source.url)
-    if not path.exists():
+    if not os.path.exists(path):
         yield _problem(key, f"{path} does not exist")
     elif not os.access(path, os.R_OK):
         yield _problem(key, f"{path} cannot be read by this user")
@@ -149,11 +165,17 @@ def _source(key: str, source: Source) -> Iterator[Finding]:
         yield _problem(key, f"{path} is empty")
 
 
-def _normal(key: str, camera: CameraConfig, encoder: str | None) -> Iterator[Finding]:
-    path = camera.normal
+def _normal(
+    name: str, camera: CameraConfig, encoder: str | None, learners: dict[Path, str]
+) -> Iterator[Finding]:
+    """`learners`: which camera learns into a file; this one is added."""
+    key, path = f"cameras.{name}.normal", camera.normal
     if path is None:
         return
-    if not path.exists():
+    if not os.path.exists(path):
+        if path in learners:
+            yield _problem(key, shared(path, learners[path]))
+        learners.setdefault(path, name)
         learned = duration(camera.learn_for_s)
         yield Finding("note", key, f"{path} is not there yet: learned live, for {learned}")
         yield from _folder(key, path.parent)

@@ -18,6 +18,14 @@ log = logging.getLogger(__name__)
 SAVE_EVERY_S: Final = 60.0
 
 
+def shared(normal: Path, other: str) -> str:
+    """What is wrong when the camera `other` learns into `normal` as well."""
+    return (
+        f"{normal} is not there yet, and {other} learns into it too: give each camera that learns "
+        "a file of its own"
+    )
+
+
 class Learning:
     """One camera that learns live: keeps what its fitter has seen, until that is enough.
 
@@ -92,9 +100,15 @@ class Learning:
             if now_s >= self._try_at_s:
                 self._try_at_s = now_s + SAVE_EVERY_S
                 if self._save():
-                    self.process = NormalityProcess(self._progress, self.normal, self._encoder)
+                    self._compute()
         elif now_s - self._saved_s >= SAVE_EVERY_S:
             self._save()
+
+    def _compute(self) -> None:
+        try:
+            self.process = NormalityProcess(self._progress, self.normal, self._encoder)
+        except OSError as exc:  # the machine has no process, file or memory left
+            log.error("%s: cannot finish learning, goes on: %s", self._camera, exc)
 
     def _save(self) -> bool:
         self._saved_s = self._clock()

@@ -15,6 +15,7 @@ from sorawatch import ConfigError, NormalityError
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.settings import CaptureSettings
 from streamer.config import AlertsConfig, CameraConfig, DetectConfig
+from streamer.learning import shared
 
 
 def open_encoder(detect: DetectConfig) -> EncoderSession | None:
@@ -26,15 +27,18 @@ def open_encoder(detect: DetectConfig) -> EncoderSession | None:
 
 
 def load_normality(
-    cameras: Mapping[str, CameraConfig], encoder: str | None
+    cameras: Mapping[str, CameraConfig],
+    encoder: str | None,
+    learners: Mapping[Path, str] | None = None,
 ) -> dict[str, Normality | None]:
     """What is normal for each of some resolved cameras; None where there is no file yet.
 
-    `encoder`: SHA-256 of the one in use. Raises NormalityError that names the camera's key, and
-    ConfigError where two cameras would learn into one file.
+    `encoder`: SHA-256 of the one in use. `learners`: which other camera learns into a file now.
+    Raises NormalityError that names the camera's key, and ConfigError where two cameras would
+    learn into one file.
     """
     found: dict[str, Normality | None] = {}
-    learning: dict[Path, str] = {}
+    learning = dict(learners or {})
     for name, camera in cameras.items():
         path = camera.normal
         assert path is not None  # noqa: S101 - resolve() has filled it in
@@ -49,10 +53,7 @@ def load_normality(
             raise NormalityError(f"cameras.{name}.normal: {path}: {exc.strerror or exc}") from exc
         found[name] = None
         if path in learning:
-            raise ConfigError(
-                f"cameras.{name}.normal: {path} is not there yet, and {learning[path]} learns into "
-                "it too: give each camera that learns a file of its own"
-            )
+            raise ConfigError(f"cameras.{name}.normal: {shared(path, learning[path])}")
         learning[path] = name
     return found
 

@@ -159,7 +159,12 @@ class Pipeline:
                 log.warning("%s: a change there needs a restart where cameras share it", section)
         changed = {n: c for n, c in cameras.items() if self._cameras.get(n) != c}
         gone = [name for name in self._cameras if name not in cameras or name in changed]
-        normal = load_normality(changed, self._encoder_sha256)
+        learners = {
+            watch.learning.normal: name
+            for name, watch in list(self._watches.items())
+            if watch.learning is not None and name not in gone
+        }
+        normal = load_normality(changed, self._encoder_sha256, learners)
         check_memory(changed)
         with ExitStack() as unused:
             rings = {

@@ -187,6 +187,10 @@ def test_check_finds_what_stands_in_the_way(
             "gate": {"source": "empty.mp4", "normal": "gate.normal"},
             "yard": {"source": "missing.mp4", "capture": {"slots": 256}},
         }
+        both = {"source": "rtsp://127.0.0.1:1/1", "normal": "both.normal"}
+        tree["cameras"] |= {"east": both, "west": both}
+        (config.parent / "notes.txt").write_text("no outbox")
+        tree["alerts"] = {"outbox": "notes.txt", "snapshots": "x" * 300}
         tree["detect"] = {"encoder": "none.onnx"}
         tree["metrics"] = {"listen": str(server.address)}
         config.write_text(yaml.safe_dump(tree))
@@ -195,6 +199,8 @@ def test_check_finds_what_stands_in_the_way(
     assert f"cameras.gate.source: {config.parent}/empty.mp4 is empty" in problems
     assert f"cameras.gate.normal: {config.parent}/gate.normal" in problems
     assert f"cameras.yard.source: {config.parent}/missing.mp4 does not exist" in problems
+    assert f"cameras.west.normal: {config.parent}/both.normal is not there yet, and" in problems
+    assert f"alerts.outbox: {config.parent}/notes.txt is not an outbox" in problems
     assert f"detect: {config.parent}/none.onnx" in problems
     assert "metrics.listen: 127.0.0.1:" in problems
 

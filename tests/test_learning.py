@@ -1,6 +1,10 @@
 """Learning live: a camera without a normality file learns, keeps it through restarts, watches."""
 
 import logging
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -49,6 +53,25 @@ class Footage:
         left = abs(number * 2 % (2 * (WIDTH - 12)) - (WIDTH - 12))
         picture[16:32, left : left + 12] = 230
         return picture
+
+
+@contextmanager
+def one_file_left() -> Iterator[None]:
+    """This process may open one more file, no second one."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(number) for number in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, before[1]))
+    held = []
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(held.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for number in held:
+            os.close(number)
 
 
 def learned(learning: Learning, within_s: float = 30.0) -> bool:
@@ -106,6 +129,22 @@ def test_a_disk_that_takes_nothing_costs_nothing(
     assert learned(learning)
     assert load(blocked / "gate.normal").facts.footage_s == pytest.approx(25, abs=0.5)
     assert [path.name for path in blocked.iterdir()] == ["gate.normal"]
+
+
+def test_a_machine_at_its_limits_costs_time_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where no process can be started, learning goes on and it is tried again: no camera stops."""
+    clock, footage, path = Clock(), Footage(), tmp_path / "gate.normal"
+    learning = Learning("gate", path, 20, encoder=None, clock=clock)
+    footage.feed(learning, 21.0)
+    with one_file_left():  # enough to save the progress, too few for a pipe
+        assert learning.step() is None
+    assert "gate: cannot finish learning, goes on: " in caplog.text
+    assert learning.process is None
+    clock.s += SAVE_EVERY_S
+    assert learning.step() is None
+    assert learned(learning)
 
 
 def test_stopping_does_not_wait_for_the_computation(tmp_path: Path) -> None:

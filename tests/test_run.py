@@ -158,6 +158,22 @@ def test_reload_takes_cameras_over_and_keeps_the_old_when_wrong(
     assert "a camera's name is" in err
 
 
+def test_a_reload_lets_no_two_cameras_learn_into_one_file(config: Path) -> None:
+    """A new camera cannot take the file that another one is learning into; it is said why not."""
+    gate = config.read_text().replace('/1"}', '/1", normal: x.normal}')
+    config.write_text(gate)
+    with running(config) as program:
+        config.write_text(
+            gate.replace("detect:", YARD.replace("}", ", normal: x.normal}") + "detect:")
+        )
+        program.process.send_signal(signal.SIGHUP)
+        assert [program.told(), program.told()] == ["RELOADING=1", "READY=1"]
+        program.process.send_signal(signal.SIGTERM)
+        _, err = program.ended()
+    assert "not reloaded, the old configuration stays" in err
+    assert "gate learns into it too" in err
+
+
 def test_a_second_signal_ends_it_at_once(config: Path) -> None:
     """Whoever cannot wait for a graceful end asks twice."""
     with running(config) as program:
