@@ -11,13 +11,16 @@ import numpy as np
 from detectors.appearance import HeldMap
 from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
-from detectors.observer import Encoder, EncoderInput, Observation, Observer
+from detectors.observer import Encoded, Encoder, EncoderInput, Observation, Observer
 from detectors.score import Score
 from detectors.scoring import Reason, Smoother, largest, score_of
 from detectors.window import Window
 
 ENCODER_PERIOD = 3
 """The encoder runs for a camera at most every so many frames of 0.2 s."""
+
+_Due = tuple[int, EncoderInput]
+"""Index in the batch, and what the encoder is to be given."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -92,6 +95,7 @@ class Detector:
         self.encoder = encoder
         self._encoder_period = encoder_period
         self._cameras: dict[str, _Camera] = {}
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "detector") if threads > 1 else None
 
     def __enter__(self) -> "Detector":
@@ -169,8 +173,8 @@ class Detector:
         return self._map(_conclude, jobs)
 
     def _encode(self, work: list[_Camera], observed: list[Observation]) -> list[Observation]:
-        """Run the encoder once for each shape of input, over all cameras that are due."""
-        groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, EncoderInput]]] = {}
+        """Run the encoder over all cameras that are due, those of one shape of input together."""
+        groups: dict[tuple[tuple[int, ...], ...], list[_Due]] = {}
         for i, observation in enumerate(observed):
             due = observation.due
             if (
@@ -179,14 +183,23 @@ class Detector:
                 and self.encoder.accepts(*due.x.shape[2:])
             ):
                 groups.setdefault((due.x.shape, due.past.shape), []).append((i, due))
-        for group in groups.values():
-            assert self.encoder is not None  # noqa: S101  # nothing is due without one
-            out = self.encoder.run(
-                np.stack([due.x for _, due in group]), np.stack([due.past for _, due in group])
-            )
-            for (i, _), tokens, features in zip(group, out.tokens, out.features, strict=True):
+        parts = [part for group in groups.values() for part in self._parts(group)]
+        for part, out in zip(parts, self._map(self._run, parts), strict=True):
+            for (i, _), tokens, features in zip(part, out.tokens, out.features, strict=True):
                 observed[i] = work[i].observer.encoded(observed[i], tokens, features)
         return observed
+
+    def _parts(self, group: list[_Due]) -> list[list[_Due]]:
+        """What to run at once: a GPU wants everything together, a CPU a share for each thread."""
+        if self.encoder is None or self.encoder.provider != "cpu":
+            return [group]
+        return [group[i :: self._threads] for i in range(min(self._threads, len(group)))]
+
+    def _run(self, part: list[_Due]) -> Encoded:
+        assert self.encoder is not None  # noqa: S101  # nothing is due without one
+        return self.encoder.run(
+            np.stack([due.x for _, due in part]), np.stack([due.past for _, due in part])
+        )
 
     def _map(self, work: Callable[[A], B], items: list[A]) -> list[B]:
         """Do `work` for each item, in threads where there are any, results in order."""

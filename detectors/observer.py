@@ -32,10 +32,17 @@ class Encoded(Protocol):
 
 
 class Encoder(Protocol):
-    """An encoder as scoring needs it; `detectors.encoder.session.EncoderSession` is one."""
+    """An encoder as scoring needs it; `detectors.encoder.session.EncoderSession` is one.
+
+    `run` may be called by several threads at once.
+    """
 
     contract: Contract
     sha256: str
+
+    @property
+    def provider(self) -> str:
+        """What it runs on: cpu or cuda."""
 
     def accepts(self, height: int, width: int) -> bool:
         """Whether pictures of this size can be encoded."""

@@ -75,6 +75,7 @@ class _EncoderFacts:
     def __init__(self, contract: Contract, sha256: str) -> None:
         self.contract = contract
         self.sha256 = sha256
+        self.provider = "none"
 
     def accepts(self, height: int, width: int) -> bool:  # noqa: ARG002
         return False

@@ -360,6 +360,7 @@ class TimedEncoder:
         """Wrap a session."""
         self.contract = session.contract
         self.sha256 = session.sha256
+        self.provider: str = session.provider
         self.accepts = session.accepts
         self._session = session
         self._metrics = metrics

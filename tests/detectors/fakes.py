@@ -20,6 +20,7 @@ class FakeEncoder:
     def __init__(self, sha256: str = "ab" * 32) -> None:
         self.contract = Contract(name="fake", window_dim=1, token_dim=4, feature_dim=1)
         self.sha256 = sha256
+        self.provider = "cpu"
         self.batches: list[int] = []
 
     def accepts(self, height: int, width: int) -> bool:
