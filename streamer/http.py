@@ -115,6 +115,8 @@ class StatusServer:
             await self._converse(reader, writer)
         except (TimeoutError, asyncio.IncompleteReadError, OSError) as exc:
             log.debug("connection given up: %s", exc)
+        except asyncio.CancelledError:
+            log.debug("connection given up: the server stops")  # asyncio would log it as a fault
         finally:
             self._open.discard(task)
             writer.transport.abort()  # does nothing to a connection that was closed properly

@@ -176,12 +176,13 @@ def test_a_failing_snapshot_is_an_error_page() -> None:
         assert get(server, "/metrics")[0].status == 500
 
 
-def test_stopping_ends_open_connections() -> None:
+def test_stopping_ends_open_connections(caplog: pytest.LogCaptureFixture) -> None:
     """A client that holds its connection open does not hold up the program's end."""
     with serving(deadline_s=60) as server:
         client = socket.create_connection(server.address, 5)
         get(server, "/livez")  # the server has turned to the first connection before this one
     assert ended(client)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_the_table_says_what_matters() -> None:
