@@ -1,6 +1,7 @@
 """`sorawatch run` as a supervisor sees it: a process that is started, reloaded and stopped."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -172,6 +173,19 @@ def test_a_reload_lets_no_two_cameras_learn_into_one_file(config: Path) -> None:
         _, err = program.ended()
     assert "not reloaded, the old configuration stays" in err
     assert "gate learns into it too" in err
+
+
+def test_hundreds_of_cameras_may_be_opened(config: Path) -> None:
+    """The usual limit of open files, which 500 cameras would reach, is raised by the program."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+    try:
+        with running(config) as program:
+            assert resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)[0] == min(
+                16_384, hard
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_second_signal_ends_it_at_once(config: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
@@ -21,6 +22,7 @@ from streamer.pipeline import Pipeline
 
 log = logging.getLogger("streamer.run")
 
+_FILES = 16_384  # for thousands of cameras
 _END = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -38,10 +40,19 @@ def run(config: Path, log_level: str | None) -> None:
     loaded = load_config(config)
     debug = logging.getLogger().level == logging.DEBUG
     set_up_logging(loaded.log.format, log_level or ("debug" if debug else loaded.log.level))
+    _allow_many_files()
     pipeline = Pipeline(loaded)
     with _Signals(config, pipeline) as signals, pipeline:
         signals.ready()
         pipeline.wait()
+
+
+def _allow_many_files() -> None:
+    """As many as the system lets us ask for: a camera takes two here, and more in its worker."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class _Signals:
