@@ -45,7 +45,8 @@ class CameraStatus(_Value):
     width: int = 0
     height: int = 0
     health: Annotated[Sequence[str], _TUPLE] = ()
-    """What is wrong with its picture now: frozen, dark, tampered."""
+    """What is wrong with its picture now: frozen, dark, tampered, or slow: too few pictures a
+    second for `detect.fps`, so that nothing is scored."""
     learned: float | None = None
     """Share of `learn_for` that has been learned; None once the camera is watched."""
     score: float | None = None

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 WINDOW_FRAMES = 8
 
+_SLOW_AFTER = 10
+"""So many pictures in a row that nothing can be compared with, and the camera is too slow."""
+
 
 class CameraWatch:
     """Belongs to the analysis thread, as does all that it holds.
@@ -56,6 +59,7 @@ class CameraWatch:
         self.learning: Learning | None = None
         self.conditions: set[str] = set()
         self._newest_utc_s = 0.0
+        self._alone = 0  # pictures in a row that had none before them in their window
         self._detector = detector
         self._provenance = provenance
         self._snapshots = snapshots
@@ -95,6 +99,7 @@ class CameraWatch:
             self._detector.reset(self.name)
             return []
         self._newest_utc_s = utc_s = header.utc_ns / 1e9
+        self._note_rate(seen.window.seq == 0)
         changes = self._health.view(seen.window.frames[-1], header.t_mono_ns / 1e9)
         drafts = self._conditions(changes, utc_s)
         self.last = score
@@ -118,7 +123,8 @@ class CameraWatch:
         drafts = self._log.camera_state(change.state.value, change.reason, change.utc_s)
         if change.state in (CameraState.OFFLINE, CameraState.STALLED):
             self.last = None
-            self.conditions -= {"frozen", "dark", "tampered"}
+            self.conditions.clear()
+            self._alone = 0
             self._health.restart()
             drafts += self._close_judge(change.utc_s, "camera_lost")
         return drafts
@@ -193,6 +199,23 @@ class CameraWatch:
         self.learning = None
         self._watch(normality)
         return self._log.condition("learning", False, utc_s)
+
+    def _note_rate(self, alone: bool) -> None:
+        """Say it when pictures come so far apart that none can be compared with the one before.
+
+        Nothing else would: such a camera is online, and never scored nor learned.
+        """
+        self._alone = self._alone + 1 if alone else 0
+        if not alone:
+            self.conditions.discard("slow")
+        elif self._alone >= _SLOW_AFTER and "slow" not in self.conditions:
+            self.conditions.add("slow")
+            log.warning(
+                "%s: too few pictures a second for detect.fps %g: nothing is scored or learned; "
+                "set this camera's detect.fps to what it sends, 1 at the least",
+                self.name,
+                self.config.detect.fps,
+            )
 
     def _conditions(self, changes: list[ConditionChange], utc_s: float) -> list[EventDraft]:
         drafts = []
