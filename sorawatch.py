@@ -46,6 +46,7 @@ class SourceError(SorawatchError):
     exit_status = 3
 
     def __init__(self, message: str, reason: str = "error") -> None:
+        """Keep the reason beside the message."""
         super().__init__(message)
         self.reason = reason
 

@@ -12,6 +12,7 @@ same run; ratios to it are what to compare across machines.
 
 import argparse
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,14 @@ from benchmarks.report import report
 from tests.rtsp_server import RtspServer
 
 WARM_UP_S = 25.0
-METRICS = "127.0.0.1:19209"
+
+
+def _free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+METRICS = _free_address()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,6 +164,7 @@ def measure(
                     min(_deltas(before, after, "frames_analysed")) / took_s, 2
                 ),
                 "frames_dropped": sum(_dropped(after)) - sum(_dropped(before)),
+                "frames_overrun": sum(c["dropped"]["overrun"] for c in after["cameras"]),
                 "reconnects": sum(_deltas(before, after, "reconnects")),
                 "newest_frame_age_s_max": round(max(ages), 3),
                 **_quantiles("scored_age", "sorawatch_scored_age_seconds", scrape_before, scrape),
