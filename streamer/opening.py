@@ -3,7 +3,6 @@
 What cannot work is said at the start, with the key that it stands under, not in the night.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -89,8 +88,3 @@ def writer_settings(alerts: AlertsConfig) -> WriterSettings:
         if curve is None
         else CurveSettings(curve.secret_key_file, curve.allowed_keys_file),
     )
-
-
-def digest(camera: CameraConfig) -> str:
-    """SHA-256 of what was decided with; the source is left out, since it may hold a password."""
-    return hashlib.sha256(camera.model_dump_json(exclude={"source"}).encode()).hexdigest()

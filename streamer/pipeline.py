@@ -6,6 +6,7 @@ writer's, the HTTP server's. Cameras, detector and judges belong to the analysis
 reach it through `_inbox` alone.
 """
 
+import hashlib
 import logging
 import os
 import queue
@@ -30,13 +31,12 @@ from streamer.capture.doorbell import Doorbell, wait
 from streamer.capture.ring import FrameRing
 from streamer.capture.states import StateChange
 from streamer.capture.supervisor import CameraSpec, Supervisor
-from streamer.config import CameraConfig, Config, resolve
+from streamer.config import CameraConfig, Config, fingerprint, resolve
 from streamer.http import StatusServer
 from streamer.metrics import Metrics
 from streamer.opening import (
     capture_settings,
     check_memory,
-    digest,
     load_normality,
     open_encoder,
     writer_settings,
@@ -150,6 +150,8 @@ class Pipeline:
     def reload(self, config: Config) -> None:
         """Go over to the cameras of `config`; those that did not change are not touched.
 
+        A camera whose normality file was written anew has changed.
+
         Raises SorawatchError and changes nothing when a normality file cannot be used or the
         machine has no room. For one thread at a time.
         """
@@ -157,7 +159,11 @@ class Pipeline:
         for section in ("detect", "capture", "alerts", "metrics", "log"):
             if getattr(config, section) != getattr(self._config, section):
                 log.warning("%s: a change there needs a restart where cameras share it", section)
-        changed = {n: c for n, c in cameras.items() if self._cameras.get(n) != c}
+        changed = {
+            name: camera
+            for name, camera in cameras.items()
+            if self._cameras.get(name) != camera or self._learned_anew(name, camera)
+        }
         gone = [name for name in self._cameras if name not in cameras or name in changed]
         learners = {
             watch.learning.normal: name
@@ -188,6 +194,16 @@ class Pipeline:
                     return
         self._cameras = cameras
         log.info("reloaded: %d cameras, %d new or changed", len(cameras), len(changed))
+
+    def _learned_anew(self, name: str, camera: CameraConfig) -> bool:
+        watch = self._watches.get(name)
+        if watch is None or camera.normal is None:
+            return False
+        try:
+            found = hashlib.sha256(camera.normal.read_bytes()).hexdigest()
+        except OSError:
+            return False  # what is in use stays in use
+        return found != watch.normal_sha256
 
     def status(self) -> ProgramStatus:
         """What everything is doing now."""
@@ -306,7 +322,7 @@ class Pipeline:
                 ring,
                 self._detector,
                 normality=normality,
-                provenance=Provenance(model=self._encoder_sha256, config=digest(camera)),
+                provenance=Provenance(model=self._encoder_sha256, config=fingerprint(camera)),
                 snapshots=self._snapshots,
             )
         except BaseException:

@@ -86,6 +86,11 @@ class CameraWatch:
         return None if self._judge is None else self._judge.threshold
 
     @property
+    def normal_sha256(self) -> str | None:
+        """Of the normality that it watches by; None while learning."""
+        return None if self._normality is None else self._normality.sha256
+
+    @property
     def alerting(self) -> bool:
         """Whether an anomaly event is open."""
         return self._judge is not None and self._judge.open_event
@@ -138,7 +143,7 @@ class CameraWatch:
         drafts = []
         if analysed > 0:
             changes = self._health.second(
-                frozen=frozen == analysed, black=black == analysed, t_s=mono_s
+                frozen=frozen >= analysed, black=black >= analysed, t_s=mono_s
             )
             drafts = self._conditions(changes, utc_s)
         if self.learning is not None:

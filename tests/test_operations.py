@@ -1,6 +1,7 @@
 """What an operator does to the running program, and what becomes of it when it is killed."""
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -82,6 +83,24 @@ def test_reload_touches_only_what_changed(film: Path, tmp_path: Path) -> None:
             assert set(program.status()) == set(cameras)
             assert workers(program) == now
         assert program.said().count("not reloaded, the old configuration stays") == 2
+        assert program.stop() <= 2.0
+
+
+def test_reload_takes_up_what_was_learned_anew(film: Path, normal: Path, tmp_path: Path) -> None:
+    """After `sorawatch fit` has replaced a camera's normality file, SIGHUP puts it to use."""
+    used, other = tmp_path / "used.normal", tmp_path / "other.normal"
+    shutil.copy(normal, used)
+    shutil.copy(normal, other)
+    cameras = {name: {"source": str(film), "normal": str(tmp_path / f"{name}.normal")}
+               for name in ("used", "other")}  # fmt: skip
+    config = write_config(tmp_path, cameras)
+    with running(config) as (program, heard):
+        heard.until(lambda: len(heard.find(state="online", type="new")) == 2, 20, "both online")
+        since = len(heard.events)
+        fit([Source.parse(str(film))], used, seconds=30)
+        program.reload(config)
+        heard.until_event(20, since, camera="used", state="online", type="new")
+        assert not heard.find(since, camera="other", kind="health")
         assert program.stop() <= 2.0
 
 

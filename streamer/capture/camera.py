@@ -234,8 +234,9 @@ class CameraCapture:
             validity=validity,
         )
         self._ring.commit(header)
-        counters.frames_analysed += 1
+        # In this order: a reader in between must not take a frozen picture for a good one.
         counters.count_invalid(validity)
+        counters.frames_analysed += 1
         self._on_frame()
 
     def _rest(self) -> None:
