@@ -19,6 +19,7 @@ from streamer.demo.scene import Planted
 
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 _VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".webm"})
+_FASTEST_FPS, _LONGEST_S = 240.0, 3600.0
 _LONG_SIDE = 1280  # larger footage is reduced before it is served: the demo shows, it does not test
 
 
@@ -55,7 +56,12 @@ def read_data_set(folder: Path) -> DataSet:
     if not isinstance(labels, dict):
         raise ConfigError(f"{labels_path} must hold an object: entry name to its labels")
     train, test = _entries(folder / "train"), _entries(folder / "test")
-    found = {path.stem if path.is_file() else path.name: path for path in test}
+    found: dict[str, Path] = {}
+    for path in test:
+        name = path.stem if path.is_file() else path.name
+        if name in found:
+            raise ConfigError(f"{path} and {found[name]} are both called {name!r}")
+        found[name] = path
     missing = sorted(set(found) ^ set(labels))
     if missing:
         raise ConfigError(f"{labels_path} and {folder / 'test'} disagree about {missing[0]!r}")
@@ -84,10 +90,14 @@ def _truth(labels_path: Path, name: str, label: Any) -> Truth:
     try:
         frames, fps = int(label["frames"]), float(label["fps"])
         intervals = [(int(start), int(end)) for start, end in label["anomalous"]]
-        good = frames > 0 and fps > 0 and all(0 <= a < b <= frames for a, b in intervals)
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
         raise ConfigError(f"{labels_path}: {name}: cannot be understood: {exc!r}") from exc
-    if not good:
+    if not 1 <= fps <= _FASTEST_FPS or not 0 < frames <= _LONGEST_S * fps:
+        raise ConfigError(
+            f"{labels_path}: {name}: {frames} frames at {fps:g} a second: the demo shows 1 to "
+            f"{_FASTEST_FPS:.0f} a second, for {_LONGEST_S / 3600:.0f} hour at most"
+        )
+    if not all(0 <= a < b <= frames for a, b in intervals):
         raise ConfigError(f"{labels_path}: {name}: an interval lies outside the footage")
     # Labels by frame say when, not where: without boxes any place is the right one.
     return Truth(frames, fps, tuple(Planted("event", a, b, {}) for a, b in intervals))

@@ -1,6 +1,7 @@
 """What the demo does: which cameras there are, and the jobs that make their footage."""
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,13 +109,12 @@ def recorded_plan(out: Path, data_set: Path) -> Plan:
     jobs: list[Job] = []
     films = []
     for path in found.train:
-        name = path.name if path.is_dir() else path.stem
-        film = folder / "train" / f"{name}.mp4"
+        film = folder / "train" / f"{path.name}.mp4"  # with its ending: 01.avi is not 01.mkv
         count = sum(1 for _ in path.iterdir()) if path.is_dir() else 0
         films.append(film)
         jobs.append(EncodeJob(str(film), str(path), fps, count))
     cameras = []
-    for entry in found.test:
+    for number, entry in enumerate(found.test, start=1):
         film, truth = folder / "test" / f"{entry.name}.mp4", folder / "truth" / f"{entry.name}.json"
         frames = math.ceil(seconds * entry.truth.fps)
         jobs.append(
@@ -128,6 +128,9 @@ def recorded_plan(out: Path, data_set: Path) -> Plan:
                 entry.truth.as_json(),
             )
         )
-        name = "".join(letter if letter.isalnum() else "-" for letter in entry.name)[:60]
-        cameras.append(CameraPlan(f"cam-{name}", film, truth, found.name, seconds))
+        plain = re.sub(r"[^A-Za-z0-9_-]", "-", entry.name)[:40]
+        name = f"cam-{plain}"
+        if plain != entry.name:  # or two entries might become one camera
+            name += f"-{number}"
+        cameras.append(CameraPlan(name, film, truth, found.name, seconds))
     return Plan(tuple(cameras), {found.name: tuple(films)}, tuple(jobs))

@@ -57,8 +57,10 @@ def run_demo(out: Path, footage: Path | None = None, *, tell: Tell = print) -> i
     """
     began_s = time.monotonic()
     out = out.resolve()
-    _make_room(out)
+    if footage is not None and footage.resolve().is_relative_to(out):
+        raise ConfigError(f"{footage} lies in {out}, which is cleared first: choose another --out")
     plan = rendered_plan(out) if footage is None else recorded_plan(out, footage)
+    _make_room(out)
     with _ended_by_sigterm(), Children(out / "logs") as children:
         make_footage(children, plan.jobs, tell)
         learn(children, plan, out, tell)

@@ -14,6 +14,7 @@ import pytest
 
 from alerts.event import Event, Explanation, Region
 from sorawatch import ConfigError, ResourceError, SorawatchError, SourceError
+from streamer.config import CAMERA_NAME
 from streamer.demo.annotate import annotate
 from streamer.demo.children import Children, LineReader
 from streamer.demo.footage import encode_entry, pictures, read_data_set
@@ -24,6 +25,8 @@ from streamer.demo.render import encode_h264
 from streamer.demo.run import run_demo
 
 OUTSIDE = {"frames": 6, "fps": 10, "anomalous": [[4, 9]]}
+ENDLESS = {"frames": float("inf"), "fps": 10, "anomalous": []}
+TOO_FAST = {"frames": 6, "fps": 1e9, "anomalous": []}
 
 
 def write_data_set(folder: Path, frames: int = 6, size: tuple[int, int] = (48, 64)) -> Path:
@@ -65,7 +68,16 @@ def test_data_set_is_read_in_natural_order(tmp_path):
             lambda s: (s / "labels.json").write_text(json.dumps({"9": OUTSIDE, "10": OUTSIDE})),
             "interval",
         ),
+        (
+            lambda s: (s / "labels.json").write_text(json.dumps({"9": ENDLESS, "10": ENDLESS})),
+            "9: cannot be understood",
+        ),
+        (
+            lambda s: (s / "labels.json").write_text(json.dumps({"9": TOO_FAST, "10": TOO_FAST})),
+            "9: 6 frames at 1e",
+        ),
         (lambda s: (s / "train").rename(s / "other"), "train"),
+        (lambda s: (s / "test" / "9.mp4").touch(), "both called '9'"),
     ],
 )
 def test_wrong_data_set_is_an_error_that_names_what_is_wrong(tmp_path, spoil, named):
@@ -74,6 +86,23 @@ def test_wrong_data_set_is_an_error_that_names_what_is_wrong(tmp_path, spoil, na
     spoil(folder)
     with pytest.raises(ConfigError, match=named):
         read_data_set(folder)
+
+
+def test_entries_of_any_name_become_cameras_and_films_of_their_own(tmp_path):
+    """Names that only people can tell apart make neither one camera of two nor one film."""
+    folder = write_data_set(tmp_path / "set")
+    (folder / "test/9").rename(folder / "test/Tür a")
+    (folder / "test/10").rename(folder / "test/Tor-a")
+    label = {"frames": 6, "fps": 10, "anomalous": [[2, 5]]}
+    (folder / "labels.json").write_text(json.dumps({"Tür a": label, "Tor-a": label}))
+    for name in ("02.avi", "02.mkv"):
+        (folder / "train" / name).touch()
+    plan = recorded_plan(tmp_path / "out", folder)
+    names = [camera.name for camera in plan.cameras]
+    assert all(CAMERA_NAME.fullmatch(name) for name in names)
+    assert len(set(names)) == 2
+    films = [job.film for job in plan.jobs]
+    assert len(set(films)) == len(films) == 5
 
 
 def test_entries_end_together_and_tell_their_true_length(tmp_path):
@@ -218,3 +247,14 @@ def test_somebody_elses_files_are_left_alone(tmp_path):
         run_demo(tmp_path)
     assert (tmp_path / "alerts" / "mine.py").read_text() == "kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alerts"]
+
+
+def test_footage_survives_a_demo_that_cannot_be_run(tmp_path):
+    """Nothing is cleared for footage that is not there, or that would be cleared with the rest."""
+    out = tmp_path / "out"
+    kept = write_data_set(out / "footage" / "mine")
+    (out / ".sorawatch-demo").touch()
+    for footage in (tmp_path / "nowhere", kept):
+        with pytest.raises(ConfigError):
+            run_demo(out, footage)
+        assert (kept / "labels.json").exists()
