@@ -119,7 +119,7 @@ class SourceReader:
                 waits_since_s = None
                 yield seen
                 continue
-            if opened.end is not None and cutter.next() is None:
+            if opened.end is not None:  # heard of before the look: the ring holds nothing newer
                 self._check_end(opened)
                 return
             now_s = time.monotonic()

@@ -121,7 +121,8 @@ class Roster:
                 counters.phase = Phase.IDLE
                 counters.read_started_ns = 0
         now = time.monotonic_ns(), time.time()
-        self.tell(camera, StateChange(camera.spec.name, CameraState.OFFLINE, reason, detail, *now))
+        text = f"{camera.spec.source.masked}: {detail}"
+        self.tell(camera, StateChange(camera.spec.name, CameraState.OFFLINE, reason, text, *now))
 
     def believe(self, camera: Camera) -> None:
         """It has not killed its worker for a while: if it says that it is online, it is."""
