@@ -22,6 +22,9 @@ from sorawatch import NormalityError
 FORMAT = "sorawatch.normality"
 VERSION = 1
 _MAX_GRID = 4096
+_MOST_SURPRISE = 30.0  # nats, of the part of a tail that was counted: 1e13 numbers
+_SMALLEST, _LARGEST = 1e-9, 1e12
+"""Scales and numbers beyond these are in no file of ours; with them scores would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ def _build(header: Mapping[str, Any], arrays: Arrays) -> Normality:
     ):
         raise ValueError("its grid is impossible")
     encoder = header["encoder"]
-    if encoder is not None and not isinstance(encoder, str):
+    if encoder is not None and not (isinstance(encoder, str) and encoder.isalnum()):
         raise ValueError("its encoder is not a hash")
     facts = Facts(
         footage_s=_positive(header["footage_s"]),
@@ -265,11 +268,13 @@ def _array(
     )
     if not fits or array.dtype != dtype:
         raise ValueError(f"{name} is {array.dtype} {array.shape}")
+    if len(array) and np.abs(array).max() > _LARGEST:
+        raise ValueError(f"{name} holds numbers beyond {_LARGEST:g}")
     return array
 
 
 def _above_0(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not (array > 0).all():
+    if not (array > _SMALLEST).all():
         raise ValueError("a scale is not above 0")
     return array
 
@@ -277,8 +282,8 @@ def _above_0(array: NDArray[np.float32]) -> NDArray[np.float32]:
 def _positive(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{value!r} is not above 0")
+    if not _SMALLEST < value < _LARGEST:
+        raise ValueError(f"{value!r} is not above 0, or not finite")
     return float(value)
 
 
@@ -289,6 +294,8 @@ def _pack(tail: Tail) -> NDArray[np.float64]:
 def _unpack(arrays: Arrays, name: str) -> Tail:
     packed = _array(arrays, name, (KNOTS + 2,), np.float64)
     surprise, scale, knots = _positive(float(packed[0])), _positive(float(packed[1])), packed[2:]
+    if surprise > _MOST_SURPRISE:
+        raise ValueError(f"{name} knows more than any footage tells")
     if (np.diff(knots) < 0).any():
         raise ValueError(f"{name} is not in order")
     return Tail(knots, surprise, scale)
