@@ -103,8 +103,8 @@ class Contract:
         whole("feature_dim", 1, 1024)
         low, high = whole("frames_min", 1, 64), whole("frames_max", 1, 64)
         whole("frames", low, max(low, high))
-        low, high = whole("side_min_px", 1, 4096), whole("side_max_px", 1, 4096)
-        whole("analysis_px", low, max(low, high))
+        low = whole("side_min_px", 1, 256)  # a trial window of this size must fit into memory
+        whole("analysis_px", low, whole("side_max_px", low, 4096))
         if self.stride_px != STRIDE_PX or type(self.stride_px) is not int:
             raise ModelError(f"{path}: metadata stride_px={self.stride_px!r} is not {STRIDE_PX}")
         if self.channels != CHANNELS:

@@ -160,14 +160,25 @@ class EncoderSession:
                 )
 
     def _check_run(self) -> None:
-        """Refuse a file that does not compute what its metadata promises, on a trial run."""
+        """Refuse a file that does not compute what its metadata promises, on trial windows.
+
+        One is whole; of the other, of another size, only the newest frame is new, as when watching:
+        a graph whose sizes are fixed would pass one and end the program with the other.
+        """
         c = self.contract
-        height, width = max(c.side_min_px, 48), max(c.side_min_px, 64)
+        low, high = c.side_min_px, c.side_max_px
+        self._trial(c.frames, 0, max(low, 48), max(low, 64))
+        if c.frames > 1:
+            self._trial(1, c.frames - 1, min(high, max(low, 100)), min(high, max(low, 144)))
+
+    def _trial(self, new: int, known: int, height: int, width: int) -> None:
+        """Run `new` frames after the features of `known`, and check what comes out."""
+        c = self.contract
         h, w = -(-height // STRIDE_PX), -(-width // STRIDE_PX)
-        trial = np.linspace(0, 1, c.frames * 4 * height * width, dtype=np.float32)
+        trial = np.linspace(0, 1, new * 4 * height * width, dtype=np.float32)
         feed = {
-            "X": trial.reshape(1, c.frames, 4, height, width),
-            "past": np.empty((1, 0, c.feature_dim, h, w), np.float32),
+            "X": trial.reshape(1, new, 4, height, width),
+            "past": np.zeros((1, known, c.feature_dim, h, w), np.float32),
         }
         try:
             results = self._session.run(OUTPUTS, feed)
@@ -177,7 +188,7 @@ class EncoderSession:
             (1, c.window_dim),
             (1, c.token_dim, h, w),
             (1, h, w),
-            (1, c.frames, c.feature_dim, h, w),
+            (1, new, c.feature_dim, h, w),
         ]
         for name, result, shape in zip(OUTPUTS, results, wanted, strict=True):
             if result.shape != shape or result.dtype != np.float32:

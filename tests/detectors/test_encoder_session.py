@@ -1,6 +1,7 @@
 """The encoder as the running program uses it: what it refuses, and what it promises about bits."""
 
 import contextlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +243,20 @@ class TestForeignModels:
                 if name == "tokens":
                     node.input[i] = "something"
         assert "an encoder takes" in refused(tmp_path, model.SerializeToString())
+
+    @pytest.mark.parametrize(("axis", "size"), [(1, 8), (3, 48), (4, 64)])
+    def test_fixed_sizes(self, tmp_path: Path, model, axis: int, size: int) -> None:
+        """A model for whole windows or one picture size alone is refused when it is loaded."""
+        x = next(i for i in model.graph.input if i.name == "X")
+        x.type.tensor_type.shape.dim[axis].dim_value = size
+        assert "fails on a trial window" in refused(tmp_path, model.SerializeToString())
+
+    @pytest.mark.parametrize("change", [{"side_min_px": 4096}, {"side_max_px": 8}])
+    def test_sizes_that_nothing_has(self, tmp_path: Path, model, change: dict[str, int]) -> None:
+        """Metadata that would make the trial window gigabytes, or shuts out all pictures."""
+        (entry,) = model.metadata_props
+        entry.value = json.dumps(json.loads(entry.value) | change)
+        assert next(iter(change)) in refused(tmp_path, model.SerializeToString())
 
     def test_an_unknown_operator(self, tmp_path: Path, model) -> None:
         """What ONNX Runtime cannot load is refused with its reason."""
