@@ -4,7 +4,7 @@
 
 Real cameras, normal footage only: normality is fitted on one part, and into the rest things are
 planted pixel by pixel, whole tracks of them: people two and three times as fast, of another size,
-or from another camera; also ordinary ones, which are not anomalies. Of Ped2, what is scored was held
+or from another camera; also ordinary ones, which are not anomalies. What is scored of Ped2 was held
 out of the encoder's training; the other camera was seen in it. Frames are scored by the program as
 it runs. One JSON line for each encoder and camera: AUC over frames, in all and by kind.
 
