@@ -32,6 +32,15 @@ class CurveClient:
     secret_key_file: Path
     server_key: str
 
+    @classmethod
+    def of_files(cls, secret_key_file: Path, server_key_file: Path) -> "CurveClient":
+        """The same with the program's `.key` file. Raises ConfigError."""
+        try:
+            public, _ = zmq.auth.load_certificate(server_key_file)
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"the key file {server_key_file} cannot be read: {exc}") from exc
+        return cls(secret_key_file, public.decode("ascii", "replace"))
+
     def apply(self, sock: "zmq.Socket[bytes]") -> None:
         """Make `sock` prove who it is, and encrypt. Before connecting. Raises ConfigError."""
         public, secret = _key_pair(self.secret_key_file)

@@ -13,7 +13,9 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+import zmq.auth
 
+from alerts.curve import CurveSettings
 from alerts.event import EventDraft, Explanation
 from alerts.writer import AlertWriter, WriterSettings
 from streamer.cli import _COMMANDS, cli, main
@@ -275,6 +277,30 @@ def test_listen_catches_up_and_counts(tmp_path: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert main(["listen", "--schema"]) == 0
     jsonschema.validate(event, json.loads(capsys.readouterr().out))
+
+
+def test_listen_shows_its_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that lets in listed keys alone can be listened to, given the files of the keys."""
+    for name in ("server", "hall"):
+        zmq.auth.create_certificates(tmp_path, name)
+    (tmp_path / "allowed").write_text(zmq.auth.load_certificate(tmp_path / "hall.key")[0].decode())
+    curve = CurveSettings(tmp_path / "server.key_secret", tmp_path / "allowed")
+    local = "tcp://127.0.0.1:0"
+    settings = WriterSettings(tmp_path / "alerts.db", publish=local, catch_up=local, curve=curve)
+    draft = EventDraft(
+        type="new", id="1-abcdef", camera="gate", kind="anomaly", severity="alert", time=1.0,
+        start_time=1.0, score=7.3, explanation=Explanation(text="faster than anything seen here"),
+    )  # fmt: skip
+    with AlertWriter(settings) as writer:
+        assert writer.submit(draft)
+        ask = ["listen", writer.publish_address, "--catch-up", str(writer.catch_up_address)]
+        ask += ["--after", "0", "--count", "1", "--timeout", "20"]
+        key = ["--key", str(tmp_path / "hall.key_secret")]
+        assert main([*ask, *key, "--server-key", str(tmp_path / "server.key")]) == 0
+        assert "gate" in capsys.readouterr().out
+    assert main([*ask, *key]) == 2
+    assert main([*ask, *key, "--server-key", str(tmp_path / "none.key")]) == 2
+    assert "none.key cannot be read" in capsys.readouterr().err
 
 
 def test_training_says_what_to_install(

@@ -2,9 +2,11 @@
 
 import json
 import time
+from pathlib import Path
 
 import click
 
+from alerts.curve import CurveClient
 from alerts.event import event_schema
 from alerts.subscriber import Subscriber, format_event
 from streamer.cli.common import command
@@ -18,7 +20,8 @@ _CATCH_UP: str = AlertsConfig.model_fields["catch_up"].default
     "listen",
     example="sorawatch listen\n"
     "sorawatch listen --json --after 0 | jq .explanation.text\n"
-    "sorawatch listen tcp://10.0.0.5:5556 --catch-up tcp://10.0.0.5:5557 --camera gate",
+    "sorawatch listen tcp://10.0.0.5:5556 --catch-up tcp://10.0.0.5:5557 \\\n"
+    "    --key hall.key_secret --server-key sorawatch.key",
 )
 @click.argument("address", default=_PUBLISH)
 @click.option(
@@ -43,6 +46,18 @@ _CATCH_UP: str = AlertsConfig.model_fields["catch_up"].default
     metavar="NAME",
     help="Only this camera; may be given again.",
 )
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Our key pair (.key_secret), where the program has alerts.curve.",
+)
+@click.option(
+    "--server-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The program's public key (.key).",
+)
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after N alerts.")
 @click.option(
     "--timeout",
@@ -53,7 +68,8 @@ _CATCH_UP: str = AlertsConfig.model_fields["catch_up"].default
 )
 def listen(
     address: str, as_json: bool, schema: bool, catch_up: str | None, after: int | None,
-    cameras: tuple[str, ...], count: int | None, timeout_s: float | None,
+    cameras: tuple[str, ...], key: Path | None, server_key: Path | None, count: int | None,
+    timeout_s: float | None,
 ) -> int:  # fmt: skip
     """Print alerts as they come.
 
@@ -67,9 +83,14 @@ def listen(
         catch_up = _CATCH_UP
     if after is not None and catch_up is None:
         raise click.UsageError("--after needs --catch-up, the program's alerts.catch_up.")
+    if (key is None) != (server_key is None):
+        raise click.UsageError("--key and --server-key belong together.")
+    curve = None if key is None or server_key is None else CurveClient.of_files(key, server_key)
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     printed = 0
-    with Subscriber(address, catch_up, cameras=cameras or None, after=after) as subscriber:
+    with Subscriber(
+        address, catch_up, cameras=cameras or None, after=after, curve=curve
+    ) as subscriber:
         while count is None or printed < count:
             left_s = None if deadline_s is None else max(deadline_s - time.monotonic(), 0.0)
             event = subscriber.next(left_s)
