@@ -56,6 +56,15 @@ def test_reload_sees_only_real_differences() -> None:
     assert resolve(read(ONE + "metrics: {listen: null}\n")) == plain
 
 
+def test_the_container_recipe_is_a_configuration() -> None:
+    """What the container file tells people to write is accepted."""
+    with configs.path("deploy/Containerfile") as path:
+        lines = [line[4:] for line in path.read_text().splitlines() if line.startswith("#   ")]
+    said = "\n".join(lines[next(i for i, line in enumerate(lines) if line == "alerts:") :])
+    alerts = read(ONE + said, METRICS_TOKEN="x" * 32).alerts
+    assert alerts.publish.startswith("tcp://0.0.0.0:")
+
+
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     """Moving a configuration with its files keeps it working, wherever it is started from."""
     config = read("cameras: {gate: {source: a.mp4, normal: n/gate.normal}}", folder=tmp_path)
