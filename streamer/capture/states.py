@@ -30,11 +30,6 @@ class CameraState(StrEnum):
         """Number of this state in the ring's counters."""
         return _CODES[self]
 
-    @classmethod
-    def from_code(cls, code: int) -> "CameraState":
-        """State with this number; `connecting` for a number that is none."""
-        return next((state for state, number in _CODES.items() if number == code), cls.CONNECTING)
-
 
 _CODES = {state: number for number, state in enumerate(CameraState)}
 

@@ -8,8 +8,6 @@ from streamer.demo.actors import Place
 from streamer.demo.body import Body, Colour, Looks, Posture, person
 from streamer.demo.view import Points
 
-Sphere = tuple[float, float, float, float, Colour]
-
 
 def _solid(place: Place, capsules: list[tuple[Points, Points, float, float, Colour]]) -> Body:
     foot = np.array([place[0], 0.0, place[1]])
