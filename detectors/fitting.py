@@ -75,7 +75,7 @@ class NormalityFitter:
         blocks = self._footage.blocks()
         if self._footage.grid is None or self.footage_s < SHORTEST_S:
             raise NormalityError(
-                f"{self.camera or 'the camera'}: {self.footage_s:.0f} s of normal footage are too "
+                f"{self.camera or 'the camera'}: {int(self.footage_s)} s of normal footage are too "
                 f"little to learn from: give at least {SHORTEST_S:.0f} s, better an hour"
             )
         facts = Facts(

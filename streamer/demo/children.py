@@ -1,4 +1,4 @@
-"""Child processes that never outlive the demo, whatever happens to it."""
+"""Child processes that do not outlive the demo, however it is left; SIGKILL aside."""
 
 import contextlib
 import os

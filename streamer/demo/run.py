@@ -61,7 +61,7 @@ def run_demo(out: Path, footage: Path | None = None, *, tell: Tell = print) -> i
         raise ConfigError(f"{footage} lies in {out}, which is cleared first: choose another --out")
     plan = rendered_plan(out) if footage is None else recorded_plan(out, footage)
     _make_room(out)
-    with _ended_by_sigterm(), Children(out / "logs") as children:
+    with _ended_in_order(), Children(out / "logs") as children:
         make_footage(children, plan.jobs, tell)
         learn(children, plan, out, tell)
         watched = _watch(children, plan.cameras, out, tell)
@@ -96,8 +96,8 @@ def _make_room(out: Path) -> None:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the demo in order, as Ctrl-C does."""
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM and a terminal that is closed end the demo as Ctrl-C does; nohup is respected."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -105,11 +105,17 @@ def _ended_by_sigterm() -> Iterator[None]:
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(children: Children, cameras: Sequence[CameraPlan], out: Path, tell: Tell) -> _Watched:

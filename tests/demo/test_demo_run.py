@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -230,6 +231,22 @@ def test_demo_that_cannot_learn_says_so_and_leaves_nothing(tmp_path):
     assert caught.value.exit_status in (3, 4)
     assert (tmp_path / "out/footage/set/test/10.mp4").exists()
     assert any("learning" in line for line in said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_closed_terminal_ends_the_demo_and_its_children(tmp_path, number):
+    """However it is told to go, it ends what it started, which would otherwise run for ever."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            run_demo(
+                tmp_path / "out",
+                write_data_set(tmp_path / "set"),
+                tell=lambda line: "learning" in line and signal.raise_signal(number),
+            )
+    finally:
+        signal.signal(number, before)
+    assert caught.value.code == 128 + number
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
