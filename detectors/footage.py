@@ -12,11 +12,13 @@ from detectors import appearance
 from detectors.arrayfile import Arrays
 from detectors.calibration import BLOCK_S
 from detectors.observer import Observation
-from detectors.tokens import ENERGY, FEATURES
+from detectors.tokens import FEATURES
 
 MAX_TOKENS = 1_000_000
 MAX_BLOCKS = 40_000
-_HALF_MAX = 60_000.0  # float16 ends at 65,504; flow that fast is an error anyway
+_HALF_MAX = 60_000.0
+"""float16 ends at 65,504. Frames that came within microseconds look faster than that, and one
+infinite number would spoil all that was learned."""
 _SEED = 7
 
 
@@ -141,8 +143,7 @@ class Footage:
 
 def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -> Block:
     tokens = [frame.tokens for frame in frames]
-    features = np.concatenate([t.features for t in tokens])
-    features[:, ENERGY] = np.minimum(features[:, ENERGY], _HALF_MAX)
+    features = np.minimum(np.concatenate([t.features for t in tokens]), _HALF_MAX)
     vector_counts = np.zeros(len(frames), np.int32)
     rows, cols, vectors = [], [], []
     for i, frame in enumerate(frames):
@@ -165,7 +166,7 @@ def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -
         vector_rows=_concatenated(rows, np.int16),
         vector_cols=_concatenated(cols, np.int16),
         vectors=(
-            np.concatenate(vectors).astype(np.float16)
+            np.clip(np.concatenate(vectors), -_HALF_MAX, _HALF_MAX).astype(np.float16)
             if vectors
             else np.zeros((0, vector_dim), np.float16)
         ),

@@ -17,6 +17,7 @@ from detectors.detector import Detector
 from detectors.fitting import NormalityFitter
 from detectors.footage import Footage
 from detectors.normality import Normality, load
+from detectors.window import Window
 from sorawatch import NormalityError, ResourceError
 from tests.detectors import scene
 from tests.detectors.fakes import FakeEncoder
@@ -285,6 +286,17 @@ def test_foreign_progress_is_refused(data: bytes, tmp_path: Path) -> None:
         path.write_bytes(rewrite(good, change))
         with pytest.raises(NormalityError, match=r"gate\.progress: broken"):
             NormalityFitter.load_progress(path, FakeEncoder())
+
+
+def test_frames_that_came_at_once_spoil_nothing(tmp_path: Path) -> None:
+    """Two frames a microsecond apart, as after a reconnect: what was learned can still be used."""
+    fitter = fitter_of(None)
+    before, now = (window.frames[-1] for window in list(scene.windows(LIFE))[5:9:3])
+    fitter.add(Window((before,), (0.0,), 0, 1))
+    fitter.add(Window((before, now), (0.0, 1e-6), 1, 1))
+    path = tmp_path / "gate.normal"
+    fitter.finish().save(path)
+    assert np.isfinite(load(path).calibration.threshold(1).value)
 
 
 def test_memory_is_bounded() -> None:
