@@ -4,7 +4,7 @@
 
 Prints one JSON line for each rate: micro AUC, CPU ms per second of footage (reading aside), and
 for several alarm budgets the threshold, the entries found during their anomaly with no alert
-before it, and the false alerts. A development script: figures for people come from `evaluate`.
+before it, and the false alerts.
 """
 
 import argparse
