@@ -8,8 +8,8 @@ at a subscriber (p50, p99; cars drive across the busy scene, and every camera se
 CPU of the program and of the server, memory. `--share-still 0.8` makes so many of the cameras
 still ones.
 
-One JSON line a result. `decode_ms` is what OpenCV's decoder alone takes for the same stream in the
-same run; ratios to it are what to compare across machines.
+One JSON line a result. `decode_ms` and `decode_still_ms` are what OpenCV's decoder alone takes for a
+second of the same footage, read from a file in the same run; ratios to it are what to compare across machines.
 """
 
 import argparse
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = Path(name)
         normal = fit(options.scene, folder, options.encoder)
         decode_ms = decoding_ms(footage(options.scene))
+        decode_still_ms = decoding_ms(footage("still"))
         for cameras in options.cameras:
             figures = measure(cameras, options, normal, folder)
             lost += int(figures["frames_dropped"] or 0)
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 share_still=options.share_still,
                 cameras=cameras,
                 decode_ms=decode_ms,
+                decode_still_ms=decode_still_ms,
                 **figures,
             )
     return 1 if lost else 0
