@@ -8,8 +8,9 @@ at a subscriber (p50, p99; cars drive across the busy scene, and every camera se
 CPU of the program and of the server, memory. `--share-still 0.8` makes so many of the cameras
 still ones.
 
-One JSON line a result. `decode_ms` and `decode_still_ms` are what OpenCV's decoder alone takes for a
-second of the same footage, read from a file in the same run; ratios to it are what to compare across machines.
+One JSON line a result. `decode_ms` and `decode_still_ms` are what OpenCV's decoder alone takes for
+a second of the same footage, read from a file in the same run; ratios to it are what to compare
+across machines.
 """
 
 import argparse
