@@ -229,6 +229,8 @@ class Outbox:
                 self._set(stream=secrets.token_hex(8), last=0, forgotten=0, alive=utc_s)
                 self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            # Into the file itself, where `is_outbox` looks for whose it is.
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         elif (verdict := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             line = verdict.splitlines()[-1]
             raise OutboxError(f"the outbox {self.path} {_ADVICE['SQLITE_CORRUPT']} ({line})")

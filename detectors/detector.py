@@ -11,13 +11,17 @@ import numpy as np
 from detectors.appearance import HeldMap
 from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
-from detectors.observer import Encoded, Encoder, EncoderInput, Observation, Observer
+from detectors.observer import (
+    ENCODER_PERIOD,
+    Encoded,
+    Encoder,
+    EncoderInput,
+    Observation,
+    Observer,
+)
 from detectors.score import Score
 from detectors.scoring import Reason, Smoother, largest, score_of
 from detectors.window import Window
-
-ENCODER_PERIOD = 3
-"""The encoder runs for a camera at most every so many frames of 0.2 s."""
 
 _Due = tuple[int, EncoderInput]
 """Index in the batch, and what the encoder is to be given."""

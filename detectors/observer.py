@@ -13,6 +13,8 @@ from detectors.tokens import TokenMaker, Tokens, grid_of, no_tokens
 from detectors.window import Window
 
 LONGEST_STEP_S = 1.0
+ENCODER_PERIOD = 3
+"""The encoder runs for a camera at most every so many frames of 0.2 s."""
 _AGREEMENT = 0.6  # of a period: the stream's times jitter
 
 
@@ -98,7 +100,9 @@ class Observer:
     Every window of the camera must pass through, in order. Not for use by two threads at once.
     """
 
-    def __init__(self, encoder: Contract | None = None, encoder_period: int = 3) -> None:
+    def __init__(
+        self, encoder: Contract | None = None, encoder_period: int = ENCODER_PERIOD
+    ) -> None:
         """Without the contract of an encoder nothing is prepared for one.
 
         `encoder_period`: the encoder is due for every so many-th frame (0.2 s each) at most.

@@ -11,11 +11,12 @@ from typing import Literal
 from alerts.outbox import is_outbox
 from detectors import normality
 from sorawatch import SorawatchError
+from streamer.ask import ask_status
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.source import Source, SourceKind
 from streamer.config import CameraConfig, Config, HostPort, parse_host_port, resolve
 from streamer.learning import shared
-from streamer.status import duration
+from streamer.status import duration, read_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,10 @@ def _memory(config: Config) -> Iterator[Finding]:
 
 
 def _addresses(config: Config) -> Iterator[Finding]:
-    """Whether the ports can be had."""
+    """Whether the ports can be had; those that this configuration's running program has, can."""
+    pid = _running(config)
+    if pid is not None:
+        yield Finding("note", "metrics.listen", f"sorawatch is running with it, pid {pid}")
     wanted: list[tuple[str, HostPort | None]] = [
         ("alerts.publish", _tcp(config.alerts.publish)),
         ("alerts.catch_up", _tcp(config.alerts.catch_up)),
@@ -95,7 +99,8 @@ def _addresses(config: Config) -> Iterator[Finding]:
     ]
     for key, address in wanted:
         if address is not None:
-            yield from _bindable(key, address)
+            if pid is None:
+                yield from _bindable(key, address)
             if key.startswith("alerts.") and not address.loopback:
                 text = f"whoever has a key in alerts.curve can read the alerts at {address}"
                 yield Finding("note", key, text)
@@ -107,6 +112,15 @@ def _addresses(config: Config) -> Iterator[Finding]:
         ):
             if not os.access(path, os.R_OK):
                 yield _problem(key, f"{path} is not there, or not readable by this user")
+
+
+def _running(config: Config) -> int | None:
+    """Process id of the program that runs at this configuration's addresses, if one does."""
+    try:
+        status = read_status(ask_status(config.metrics, timeout_s=1.0))
+    except SorawatchError:
+        return None
+    return status.pid if status.publish == config.alerts.publish else None
 
 
 def _tcp(endpoint: str) -> HostPort | None:

@@ -86,6 +86,20 @@ def test_reload_touches_only_what_changed(film: Path, tmp_path: Path) -> None:
         assert program.stop() <= 2.0
 
 
+def test_check_while_it_runs(film: Path, tmp_path: Path) -> None:
+    """A configuration can be checked before SIGHUP: the program's own ports are no problem."""
+    publish = f"tcp://127.0.0.1:{free_port()}"
+    alerts = {"publish": publish, "catch_up": f"tcp://127.0.0.1:{free_port()}"}
+    config = write_config(tmp_path, {"one": {"source": str(film)}}, detect=OFF, alerts=alerts)
+    with running(config) as (program, _):
+        checked = sorawatch("check", config)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        assert f"pid {program.process.pid}" in checked.stdout + checked.stderr
+        other = write_config(tmp_path, {"one": {"source": str(film)}}, metrics={"listen": None})
+        assert sorawatch("check", other).returncode == 1
+        assert program.stop() <= 2.0
+
+
 def test_reload_takes_up_what_was_learned_anew(film: Path, normal: Path, tmp_path: Path) -> None:
     """After `sorawatch fit` has replaced a camera's normality file, SIGHUP puts it to use."""
     used, other = tmp_path / "used.normal", tmp_path / "other.normal"
