@@ -223,7 +223,7 @@ def test_too_little_footage_is_said() -> None:
     """A few seconds, or none, are no normality."""
     with pytest.raises(NormalityError, match="gate: 0 s of normal footage are too little"):
         NormalityFitter(None, "gate").finish()
-    with pytest.raises(NormalityError, match="gate: 4 s"):
+    with pytest.raises(NormalityError, match="gate: 3 s"):
         fitter_of(frames=20).finish()
 
 
