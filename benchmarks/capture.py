@@ -61,11 +61,13 @@ def _ours_ms(path: Path) -> float:
 def _capture(path: Path) -> int:
     """Capture a file as fast as it goes; print CPU ms per source frame of the whole process."""
     from streamer.capture.camera import CameraCapture
+    from streamer.capture.opencv import cv2
     from streamer.capture.ring import FrameRing
     from streamer.capture.settings import CaptureSettings
     from streamer.capture.source import Source
     from streamer.capture.windows import WindowCutter
 
+    cv2.setNumThreads(1)  # as the worker processes do
     with FrameRing.create(32) as ring:
         capture = CameraCapture(
             "bench",
