@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Final
+from typing import Final, NamedTuple
 
 from detectors.detector import Detector
 from detectors.encoder.providers import Device
@@ -70,13 +70,38 @@ def fit(
     started_s = time.monotonic()
     session = EncoderSession(encoder, device, 1) if use_encoder else None
     fitter = NormalityFitter(session, out.stem)
-    read = 0
-    with Detector(session) as detector, SourceReader(sources, fps) as reader:
+    read = learn_from(sources, fitter, fps, seconds=seconds, on_progress=on_progress).sources
+    normality = fitter.finish()
+    normality.save(out)
+    took_s = time.monotonic() - started_s
+    return FitReport(out, read, fitter.footage_s, took_s, normality.sha256)
+
+
+class Learned(NamedTuple):
+    """What was read to learn from: how many sources, and the shape (h, w) of what is analysed."""
+
+    sources: int
+    shape: tuple[int, ...] | None
+
+
+def learn_from(
+    sources: Sequence[Source],
+    fitter: NormalityFitter,
+    fps: float,
+    *,
+    seconds: float | None = None,
+    on_progress: Callable[[FitProgress], None] = lambda _progress: None,
+) -> Learned:
+    """Give `fitter` the footage of `sources`, one after the other, as the live path sees it.
+
+    `fps`, `seconds` and what is raised as in `fit`.
+    """
+    read, shape = 0, None
+    with Detector(fitter.encoder) as detector, SourceReader(sources, fps) as reader:
         detector.add(_CAMERA, None, fitter)
-        shape: tuple[int, ...] | None = None
         for index, seen in reader.windows():
             read = index + 1
-            shape = _same_shape(shape, seen.window.frames[-1].shape, sources[index])
+            shape = same_shape(shape, seen.window.frames[-1].shape, sources[index])
             # Generations of one source are not to be taken for those of another.
             generation = (index << 32) + seen.window.generation
             detector.step([(_CAMERA, replace(seen.window, generation=generation))])
@@ -85,15 +110,13 @@ def fit(
             on_progress(FitProgress(sources[index].masked, index, len(sources), fitter.footage_s))
             if seconds is not None and fitter.footage_s >= seconds:
                 break
-    normality = fitter.finish()
-    normality.save(out)
-    took_s = time.monotonic() - started_s
-    return FitReport(out, read, fitter.footage_s, took_s, normality.sha256)
+    return Learned(read, shape)
 
 
-def _same_shape(
+def same_shape(
     before: tuple[int, ...] | None, now: tuple[int, ...], source: Source
 ) -> tuple[int, ...]:
+    """`now`, the shape (h, w) of a picture of `source`; SourceError where it is not `before`."""
     if before is not None and now != before:
         raise SourceError(
             f"{source.masked}: its pictures are {now[1]}x{now[0]} when reduced for analysis, those "

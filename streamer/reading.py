@@ -55,6 +55,8 @@ class SourceReader:
 
     Files and folders are read as fast as they are taken and no frame is lost; live sources never
     end and are reopened when they go.
+
+    `frames_read`: for each source that was read to its end, how many frames its decoder gave.
     """
 
     def __init__(self, sources: Sequence[Source], fps: float) -> None:
@@ -63,6 +65,7 @@ class SourceReader:
         self._fps = fps
         self._states: SimpleQueue[StateChange] = SimpleQueue()
         self._open: dict[int, _Open] = {}
+        self.frames_read: list[int] = []
 
     def __enter__(self) -> Self:
         """Start the machinery; nothing is opened yet."""
@@ -95,6 +98,7 @@ class SourceReader:
                 self._begin(index + 1)
             for seen in self._read(self._open[index]):
                 yield ReadWindow(index, seen)
+            self.frames_read.append(self._open[index].ring.counters.frames_read)
             self._supervisor.remove(str(index))
             self._open.pop(index).ring.__exit__()
 

@@ -165,10 +165,12 @@ class CameraCapture:
         shelf = Shelf(self._ring, reader)
         self._generation += 1
         last_ns: int | None = None
+        number = -1
         while not self._stop.is_set():
             receipt_ns = self._grab(reader)
             if receipt_ns is None:
                 return
+            number += 1
             stamp = clock.stamp(reader.pts_s, receipt_ns)
             if self._state is not CameraState.ONLINE:
                 self._go(CameraState.ONLINE)
@@ -190,7 +192,7 @@ class CameraCapture:
             last_ns = t_media_ns
             if not self._room():
                 return
-            self._store(reader, shelf, t_media_ns, receipt_ns)
+            self._store(reader, shelf, number, t_media_ns, receipt_ns)
 
     def _grab(self, reader: Reader) -> int | None:
         """Go to the next frame; when it was received, or None at the end."""
@@ -218,7 +220,9 @@ class CameraCapture:
                 return False
         return True
 
-    def _store(self, reader: Reader, shelf: Shelf, t_media_ns: int, receipt_ns: int) -> None:
+    def _store(
+        self, reader: Reader, shelf: Shelf, number: int, t_media_ns: int, receipt_ns: int
+    ) -> None:
         counters = self._counters
         counters.read_started_ns = self._clock.mono_ns()
         validity, resized = shelf.put(reader)
@@ -232,6 +236,7 @@ class CameraCapture:
             t_mono_ns=receipt_ns,
             utc_ns=t_media_ns + self._clock.utc_ns() - self._clock.mono_ns(),
             validity=validity,
+            number=number,
         )
         self._ring.commit(header)
         # In this order: a reader in between must not take a frozen picture for a good one.

@@ -22,6 +22,8 @@ class FrameHeader(NamedTuple):
     `t_mono_ns`: when the frame was received, monotonic clock.
     `utc_ns`: wall clock of `t_media_ns`, ns since 1970; for people and alerts, never for timers.
     `validity`: what `streamer.capture.validity` made of the picture.
+    `number`: of the frame in its source, counted from 0 at each connect; frames that are not
+    analysed count too.
     `seq`: +1 for each frame written to the ring, over the ring's life. The ring assigns it:
     whatever a writer puts here is ignored.
     """
@@ -31,4 +33,5 @@ class FrameHeader(NamedTuple):
     t_mono_ns: int
     utc_ns: int
     validity: Validity = Validity.VALID
+    number: int = 0
     seq: int = -1

@@ -43,9 +43,9 @@ __all__ = [
 MAX_LUMA_BYTES: Final = 180 * 180
 MAX_PICTURE_PIXELS: Final = 640 * 480
 
-_MAGIC: Final = 0x31474E4952524F53  # "SORRING1" read as a little-endian int64
+_MAGIC: Final = 0x32474E4952524F53  # "SORRING2" read as a little-endian int64
 _PAGE: Final = 4096
-_HEADER: Final = Struct("@9q")  # generation, 3 times, validity, luma h w, picture h w
+_HEADER: Final = Struct("@10q")  # generation, 3 times, validity, number, luma h w, picture h w
 _LUMA_AT: Final = 128  # from the slot's start; the stamp and the header come before
 _PICTURE_AT: Final = _LUMA_AT + -(-MAX_LUMA_BYTES // 64) * 64
 _SLOT_BYTES: Final = -(-(_PICTURE_AT + 3 * MAX_PICTURE_PIXELS) // _PAGE) * _PAGE
@@ -173,7 +173,7 @@ class FrameRing:
             raise RuntimeError("commit without begin")
         seq = self._cells[_CELL_WRITTEN]
         start = _PAGE + seq % self.slots * _SLOT_BYTES
-        _HEADER.pack_into(self._buffer, start + 8, *header[:5], *self._open)
+        _HEADER.pack_into(self._buffer, start + 8, *header[:6], *self._open)
         self._open = None
         self._fence()
         self._cells[start // 8] = 2 * seq + 2
@@ -201,13 +201,15 @@ class FrameRing:
         self._fence()
         if self._cells[start // 8] != 2 * seq + 2:
             return None
-        generation, t_media_ns, t_mono_ns, utc_ns, validity = fields[:5]
-        shapes: _Shapes = fields[5:]
+        generation, t_media_ns, t_mono_ns, utc_ns, validity, number = fields[:6]
+        shapes: _Shapes = fields[6:]
         # A decoder that ran amok before it died may have left anything in here.
         if not (_fits(*shapes) and 0 <= validity < len(Validity)):
             return None
         luma, picture = self._views_of(slot, shapes)[2]
-        header = FrameHeader(generation, t_media_ns, t_mono_ns, utc_ns, _VALIDITIES[validity], seq)
+        header = FrameHeader(
+            generation, t_media_ns, t_mono_ns, utc_ns, _VALIDITIES[validity], number, seq
+        )
         return StoredFrame(header, luma, picture)
 
     def holds(self, seq: int) -> bool:

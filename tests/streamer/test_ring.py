@@ -43,7 +43,12 @@ def write(
 
 def header(value: int) -> FrameHeader:
     return FrameHeader(
-        generation=value, t_media_ns=value, t_mono_ns=value, utc_ns=value, validity=Validity.TORN
+        generation=value,
+        t_media_ns=value,
+        t_mono_ns=value,
+        utc_ns=value,
+        validity=Validity.TORN,
+        number=value,
     )
 
 

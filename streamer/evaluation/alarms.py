@@ -1,0 +1,166 @@
+"""What the judge of the running program would have made of stored scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from alerts.judge import Judge, JudgeSettings, Observation
+from streamer.evaluation.dataset import Truth
+from streamer.evaluation.metrics import poisson_upper
+from streamer.evaluation.scores import EntryScores
+
+_LOWEST: Final = 1e-6  # a threshold has to be above 0
+_STEP: Final = 1.01  # finer is not worth judging the whole split again for
+_GRACE_S: Final = 1e-5  # drafts give times to microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An event of the judge, seconds from the entry's first frame.
+
+    `start_s`: its first unusual frame, `end_s` its last. `raised_s`: when it was announced.
+    """
+
+    start_s: float
+    raised_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedEntry:
+    """The observations of one entry, made once for many thresholds."""
+
+    truth: Truth
+    highest: float
+    seen: tuple[Observation, ...]
+
+    @classmethod
+    def of(cls, truth: Truth, scores: EntryScores) -> "JudgedEntry":
+        """Of the analysed frames alone, as live: the judge knows nothing of held scores."""
+        pairs = zip(scores.frame.tolist(), scores.score.tolist(), strict=True)
+        seen = tuple(
+            Observation(frame / truth.fps, score, None, {}, "", None)
+            for frame, score in pairs
+            if frame < truth.frames
+        )
+        return cls(truth, max((one.score for one in seen), default=0.0), seen)
+
+    def alarms(self, threshold: float, settings: JudgeSettings) -> list[Alarm]:
+        """What the judge would announce at this threshold, in order."""
+        if self.highest < threshold:
+            return []
+        judge = Judge("evaluation", threshold, settings)
+        drafts = [draft for one in self.seen for draft in judge.step(one)]
+        drafts += judge.close(self.truth.frames / self.truth.fps, "stopped")
+        raised = [draft for draft in drafts if draft.type == "new"]
+        ended = [draft for draft in drafts if draft.type == "end"]
+        return [
+            Alarm(new.start_time, new.time, float(end.end_time or 0.0))
+            for new, end in zip(raised, ended, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a threshold gives on a whole test split.
+
+    `alarms`: all of them; `false_alarms`: those of whose time nothing is anomalous. `found`: events
+    that an alarm overlaps which was raised before they were over; `early`: of them, those before
+    whose first frame it had been raised already. `delays_s`: of the others, from the first
+    anomalous frame to the moment the alarm is raised.
+    """
+
+    alarms: int
+    false_alarms: int
+    found: int
+    early: int
+    delays_s: tuple[float, ...]
+
+    @property
+    def median_delay_s(self) -> float | None:
+        """None when nothing was found but early."""
+        return float(np.median(self.delays_s)) if self.delays_s else None
+
+
+def judge(
+    entries: Sequence[JudgedEntry], threshold: float, settings: JudgeSettings | None = None
+) -> Outcome:
+    """What `threshold` gives on `entries`, each judged from its beginning."""
+    settings = settings or JudgeSettings()
+    count = false = found = early = 0
+    delays: list[float] = []
+    for entry in entries:
+        alarms = entry.alarms(threshold, settings)
+        fps = entry.truth.fps
+        events = [(start / fps, end / fps) for start, end in entry.truth.anomalous]
+        count += len(alarms)
+        false += sum(not any(_overlap(alarm, *event) for event in events) for alarm in alarms)
+        for start_s, end_s in events:
+            own = [
+                alarm
+                for alarm in alarms
+                if _overlap(alarm, start_s, end_s) and alarm.raised_s < end_s - _GRACE_S
+            ]
+            if not own:
+                continue
+            found += 1
+            delay_s = own[0].raised_s - start_s
+            if delay_s < -_GRACE_S:
+                early += 1
+            else:
+                delays.append(max(0.0, delay_s))
+    return Outcome(count, false, found, early, tuple(delays))
+
+
+def _overlap(alarm: Alarm, start_s: float, end_s: float) -> bool:
+    return alarm.end_s >= start_s - _GRACE_S and alarm.start_s < end_s - _GRACE_S
+
+
+def threshold_at(
+    entries: Sequence[JudgedEntry],
+    rates_per_hour: Sequence[float],
+    normal_hours: float,
+    settings: JudgeSettings | None = None,
+) -> dict[float, tuple[float, Outcome]]:
+    """The lowest threshold for each rate up to which no higher one gives more false alarms.
+
+    To one per cent. Missing for a rate that even the highest score of a normal frame breaks.
+
+    From the highest normal score downwards, for an alarm can become false only where the threshold
+    comes down to a normal frame's score. It stops at the first threshold that gives too many: far
+    below it everything becomes one long alarm that overlaps some event, which is no better.
+    """
+    best: dict[float, tuple[float, Outcome]] = {}
+    left = set(rates_per_hour)
+    for threshold in _candidates(entries):
+        outcome = judge(entries, threshold, settings)
+        left -= {rate for rate in left if outcome.false_alarms > rate * normal_hours + 1e-9}
+        best |= dict.fromkeys(left, (threshold, outcome))
+        if not left:
+            break
+    return best
+
+
+def _candidates(entries: Sequence[JudgedEntry]) -> list[float]:
+    """Thresholds just above distinct scores of normal frames, highest first, `_STEP` apart."""
+    scores: set[float] = set()
+    for entry in entries:
+        mask = entry.truth.mask()
+        for one in entry.seen:
+            if not mask[round(one.utc_s * entry.truth.fps)]:
+                scores.add(one.score)
+    out: list[float] = []
+    for score in sorted(scores, reverse=True):
+        threshold = max(float(np.nextafter(score, np.inf)), _LOWEST)
+        if not out or threshold < out[-1] / _STEP:
+            out.append(threshold)
+    return out if out and out[-1] == _LOWEST else [*out, _LOWEST]
+
+
+def per_hour(count: int, hours: float) -> tuple[float | None, float | None]:
+    """False alarms an hour, and their one-sided 95 % upper bound; None without footage."""
+    if hours <= 0:
+        return None, None
+    return count / hours, poisson_upper(count) / hours
