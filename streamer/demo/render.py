@@ -2,19 +2,21 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import cv2
 import numpy as np
 
-from streamer.demo.backdrop import Occluder
+from streamer.demo.backdrop import Backdrop, Occluder
+from streamer.demo.body import Body
 from streamer.demo.brush import Box, Picture, cast, paint, stencil
 from streamer.demo.scene import EventPlan, Planted, Scene
+from streamer.demo.view import View
 
 NOISE_SIGMA = 2.2
 """Sensor noise, grey levels."""
@@ -65,14 +67,74 @@ class Truth:
         )
 
 
+class Setting(Protocol):
+    """Where a scene takes place; every `Layout` is one."""
+
+    @property
+    def view(self) -> View:
+        """The camera."""
+
+    @property
+    def sun(self) -> tuple[float, float]:
+        """Metres that a shadow goes along x and z for each metre of height."""
+
+    @property
+    def shadow(self) -> float:
+        """0..1, how much light a shadow takes."""
+
+    @property
+    def paint(self) -> Callable[[np.random.Generator], Backdrop]:
+        """Paints what the camera sees when nobody is there."""
+
+
+class Lighting(Protocol):
+    """How the light changes; `scene.Light` is one."""
+
+    def cloud(self, t_s: float) -> float:
+        """Smooth, about -1 (overcast) to 1 (sun)."""
+
+    def gain(self, t_s: float, frame: int) -> float:
+        """What the picture is multiplied by."""
+
+
+class Staged(Protocol):
+    """What can be rendered; every `Scene` is one."""
+
+    @property
+    def layout(self) -> Setting:
+        """Where it takes place."""
+
+    @property
+    def light(self) -> Lighting:
+        """How the light changes."""
+
+    @property
+    def seed(self) -> int:
+        """Decides the place."""
+
+    @property
+    def take(self) -> int:
+        """Decides who comes by."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+
+    def bodies(self, t_s: float) -> list[Body]:
+        """Everybody who is there at second `t_s`."""
+
+    def truth(self, fps: float) -> list[Planted]:
+        """What was planted, frame by frame at `fps` frames a second."""
+
+
 class Rendering:
     """The pictures of a scene, one after the other: iterate for (height, width, 3) uint8 BGR.
 
     The truth is there from the start. Rendering the same thing again gives the same pixels.
     """
 
-    def __init__(self, scene: Scene, fps: float) -> None:
-        """A scene at `fps` frames a second."""
+    def __init__(self, scene: Staged, fps: float, noise_sigma: float = NOISE_SIGMA) -> None:
+        """A scene at `fps` frames a second; `noise_sigma`: of the sensor, grey levels."""
         self.scene = scene
         self.fps = fps
         self.frames = round(scene.seconds * fps)
@@ -84,7 +146,7 @@ class Rendering:
         shape = (view.height + 96, view.width + 96)
         grey = cv2.GaussianBlur(rng.normal(size=shape).astype(np.float32), (0, 0), 0.55)
         noise = grey[..., None] / grey.std() + 0.35 * rng.normal(size=(*shape, 3))
-        self._noise = np.clip(np.rint(128 + NOISE_SIGMA * noise), 0, 255).astype(np.uint8)
+        self._noise = np.clip(np.rint(128 + noise_sigma * noise), 0, 255).astype(np.uint8)
 
     def __len__(self) -> int:
         """How many pictures."""

@@ -1,0 +1,1 @@
+"""Rendered data sets for the benchmarks: `python -m benchmarks.scenes --out DIR`."""

@@ -1,0 +1,67 @@
+"""The data sets: which views there are, how long, and what is planted in them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.scenes import indoors, rooms
+from benchmarks.scenes.stage import Lamps, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One recording: `kind` names what is planted, None in training footage."""
+
+    seed: int
+    number: int
+    kind: str | None
+    seconds: float
+    size: tuple[int, int]
+
+    def rng(self, purpose: int) -> np.random.Generator:
+        """Chance for one purpose of this take."""
+        return np.random.default_rng([self.seed, 40 + purpose, self.number])
+
+    def place_rng(self) -> np.random.Generator:
+        """Chance that is the same for all takes of a data set."""
+        return np.random.default_rng([self.seed, 40])
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A camera: its pictures, its recordings, and how a take of it is staged.
+
+    `train`: seconds of each training recording. `test`: what is planted in each test recording.
+    """
+
+    fps: float
+    train: tuple[float, ...]
+    test: tuple[str, ...]
+    test_s: tuple[float, float]
+    stage: Callable[[Take], Stage]
+    size: tuple[int, int] = (640, 360)
+    noise_sigma: float = 2.2
+    crf: int = 24
+
+
+def _living_room(take: Take) -> Stage:
+    room = rooms.living_room(take.size, take.place_rng())
+    actors, events = indoors.takes(room, take.kind, take.seconds, take.rng(1))
+    light = Lamps(take.rng(2), clouds=0.05)
+    return Stage(room.site, light, take.seed, take.number, take.seconds, actors, events)
+
+
+SETS: Mapping[str, DataSet] = {
+    "room": DataSet(
+        fps=12.5,
+        train=(50.0, 45.0, 45.0, 40.0),
+        test=(
+            "forwards", "backwards", "calm-sitting", "sideways-right", "slump", "seat-forwards",
+            "forwards-to-camera", "calm-bending", "sideways-left", "seat-sideways", "backwards",
+            "slump", "calm", "forwards",
+        ),
+        test_s=(20.0, 32.0),
+        stage=_living_room,
+    ),
+}  # fmt: skip
