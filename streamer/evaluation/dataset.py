@@ -6,9 +6,7 @@ file and the key.
 
 import json
 import math
-import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from sorawatch import ConfigError
 from streamer.capture.source import DEFAULT_FOLDER_FPS, Source
+from streamer.evaluation.tracks import Track, natural, read_masks, read_tracks
 
 VIDEO_SUFFIXES: Final = frozenset(
     (
@@ -54,12 +53,6 @@ _HIGHEST_FPS: Final = 1000.0
 _MOST_FRAMES: Final = 100_000_000
 _KNOWN_KEYS: Final = frozenset({"frames", "fps", "anomalous", "tracks"})
 
-Box = tuple[float, float, float, float]
-"""(x, y, width, height) as shares of the picture, origin at the top left."""
-
-Track = Mapping[int, Box]
-"""One anomalous thing: where it is, by frame."""
-
 
 @dataclass(frozen=True, slots=True)
 class Truth:
@@ -67,7 +60,7 @@ class Truth:
 
     `frames`: how many it has. `fps`: how many of them a second. `anomalous`: intervals of frames,
     counted from 0, end excluded, ascending and apart from each other: the *events*. `tracks`:
-    where the anomalous things are; None where labels.json does not say.
+    where the anomalous things are; None where neither labels.json nor masks say it.
     """
 
     frames: int
@@ -118,6 +111,7 @@ def read_data_set(folder: Path) -> DataSet:
     for name in test.keys() - labels.keys():
         raise ConfigError(f"{labels_path}: has no key {name!r} for the entry {test[name]}")
     truths = {name: _truth(labels_path, name, labels[name], notes) for name in test}
+    _check_located(truths, notes)
     rates = Counter(truth.fps for truth in truths.values())
     # Nothing says how fast folders of train/ play, but all of it is to be one camera.
     common = next(iter(rates)) if len(rates) == 1 else DEFAULT_FOLDER_FPS
@@ -140,7 +134,7 @@ def _source(path: Path, fps: float) -> Source:
 def _split(folder: Path, notes: list[str]) -> dict[str, Path]:
     """Entries of a split by name, in natural order."""
     try:
-        inside = sorted(folder.iterdir(), key=lambda path: _natural(path.name))
+        inside = sorted(folder.iterdir(), key=lambda path: natural(path.name))
     except OSError as exc:
         raise ConfigError(f"{folder}: cannot be read: {exc.strerror or exc}") from exc
     found: dict[str, Path] = {}
@@ -197,7 +191,18 @@ def _truth(path: Path, name: str, label: Any, notes: list[str]) -> Truth:
     if unknown := sorted(label.keys() - _KNOWN_KEYS):
         notes.append(f"{at}: passed over: {', '.join(map(repr, unknown))}")
     anomalous = _intervals(at, label["anomalous"], frames, notes)
-    return Truth(frames, float(fps), anomalous)
+    if "tracks" in label:
+        tracks: tuple[Track, ...] | None = read_tracks(at, label["tracks"], frames)
+    else:
+        tracks = read_masks(path.parent / "masks", name, frames)
+    return Truth(frames, float(fps), anomalous, tracks)
+
+
+def _check_located(truths: dict[str, Truth], notes: list[str]) -> None:
+    """Say it where only some of the events have a place: RBDC and TBDC are then left out."""
+    without = [name for name, one in truths.items() if one.anomalous and one.tracks is None]
+    if without and any(one.tracks is not None for one in truths.values()):
+        notes.append(f"{without[0]!r} has neither tracks nor masks: RBDC and TBDC are left out")
 
 
 def _intervals(at: str, given: Any, frames: int, notes: list[str]) -> tuple[tuple[int, int], ...]:
@@ -228,8 +233,3 @@ def _is_whole(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """2 before 10."""
-    return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]

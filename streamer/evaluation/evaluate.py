@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.detector import Detector
 from detectors.encoder.providers import Device
@@ -24,9 +26,10 @@ from detectors.score import Score
 from sorawatch import ConfigError, SourceError
 from streamer.evaluation.dataset import DataSet, Entry, read_data_set
 from streamer.evaluation.folder import SUMMARY, check_out, replacing
-from streamer.evaluation.scores import EntryScores, write_regions, write_scores
+from streamer.evaluation.pictures import Chart, Level, draw, overview
+from streamer.evaluation.scores import EntryScores, detections, write_regions, write_scores
 from streamer.evaluation.summarise import Run, summarise
-from streamer.evaluation.summary import Summary
+from streamer.evaluation.summary import OperatingPoint, Summary
 from streamer.fit import FitProgress, Learned, learn_from, same_shape
 from streamer.reading import SourceReader
 
@@ -159,11 +162,37 @@ def _check_frames(entry: Entry, decoded: int) -> None:
 
 
 def _write(folder: Path, data: DataSet, entries: Sequence[EntryScores], summary: Summary) -> None:
-    (folder / "scores").mkdir()
-    (folder / "regions").mkdir()
+    for name in ("scores", "regions", "pictures"):
+        (folder / name).mkdir()
+    charts = []
     for entry, scores in zip(data.test, entries, strict=True):
         frames, fps = entry.truth.frames, entry.truth.fps
-        write_scores(folder / "scores" / f"{entry.name}.csv", scores.every_frame(frames), fps)
-        write_regions(folder / "regions" / f"{entry.name}.csv", scores, frames)
+        every = scores.every_frame(frames)
+        charts.append(Chart(entry.name, every, entry.truth))
+        write_scores(folder / "scores" / f"{entry.name}.csv", every, fps)
+        write_regions(folder / "regions" / f"{entry.name}.csv", detections(0, scores, frames))
+    levels = [
+        Level(point.threshold, f"threshold: {_rate(point)}")
+        for point in summary.operating_points
+        if point.kind == "calibrated"
+    ]
+    top = 1.05 * max(
+        *(float(chart.scores.max()) for chart in charts), *(level.value for level in levels)
+    )
+    for chart in charts:
+        _write_picture(folder / "pictures" / f"{chart.name}.png", draw(chart, levels, top))
+    if all(chart.name != "all" for chart in charts):
+        _write_picture(folder / "pictures" / "all.png", overview(charts, levels, top))
     text = json.dumps(summary.document(), indent=1, allow_nan=False)
     (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
+
+
+def _rate(point: OperatingPoint) -> str:
+    if point.per_hour < 1:
+        return f"{point.alerts_per_day:g} a day"
+    return f"{point.per_hour:g} an hour"
+
+
+def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    # Not cv2.imwrite: it says no more than that it failed, and knows no names but ASCII everywhere.
+    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())

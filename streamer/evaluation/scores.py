@@ -1,10 +1,13 @@
 """Scores of one entry: what was analysed, and what that says about every frame."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streamer.evaluation.regions import Detection
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,18 @@ def write_scores(path: Path, scores: NDArray[np.float64], fps: float) -> None:
     path.write_text("frame,time_s,score\n" + "".join(rows), encoding="utf-8")
 
 
-def write_regions(path: Path, scores: EntryScores, frames: int) -> None:
-    """Write `frame,x,y,width,height,score`, a row for every frame at which a region is known."""
-    newest = scores.newest(frames)
-    rows = []
-    for i, k in enumerate(newest.tolist()):
-        if k >= 0 and np.isfinite(scores.region[k]).all():
+def detections(entry: int, scores: EntryScores, frames: int) -> Iterator[Detection]:
+    """Where entry number `entry` is unusual at every frame at which something is, in order."""
+    for frame, k in enumerate(scores.newest(frames).tolist()):
+        if k >= 0 and scores.score[k] > 0 and np.isfinite(scores.region[k]).all():
             x, y, width, height = scores.region[k].tolist()
-            rows.append(
-                f"{i},{x:.6f},{y:.6f},{width:.6f},{height:.6f},{float(scores.score[k])!r}\n"
-            )
+            yield Detection(entry, frame, (x, y, width, height), float(scores.score[k]))
+
+
+def write_regions(path: Path, found: Iterable[Detection]) -> None:
+    """Write `frame,x,y,width,height,score`, a row for every frame at which a region is known."""
+    rows = [
+        f"{one.frame},{','.join(f'{side:.6f}' for side in one.box)},{one.score!r}\n"
+        for one in found
+    ]
     path.write_text("frame,x,y,width,height,score\n" + "".join(rows), encoding="utf-8")

@@ -12,7 +12,8 @@ from sorawatch import __version__
 from streamer.evaluation import metrics
 from streamer.evaluation.alarms import JudgedEntry, Outcome, judge, per_hour, threshold_at
 from streamer.evaluation.dataset import DataSet, Entry
-from streamer.evaluation.scores import EntryScores
+from streamer.evaluation.regions import RegionFigures, region_figures
+from streamer.evaluation.scores import EntryScores, detections
 from streamer.evaluation.summary import SCHEMA, EntrySummary, OperatingPoint, PointKind, Summary
 
 RATES_PER_HOUR: Final = (1.0, 10.0, 60.0)
@@ -52,6 +53,7 @@ def summarise(
     normal_s = sum((~t).sum() / fps for t, fps in zip(truth, rates, strict=True))
     interval = metrics.bootstrap_auc(every, truth)
     macro, macro_entries = metrics.macro_auc(every, truth)
+    located = _located(data.test, entries, len(mask))
     settings = JudgeSettings()
     judged = [JudgedEntry.of(e.truth, s) for e, s in zip(data.test, entries, strict=True)]
     notes = [*data.notes, *_frame_notes(data.test, entries), *_class_notes(mask, normal_s)]
@@ -86,9 +88,9 @@ def summarise(
         macro_auc_entries=macro_entries,
         average_precision=metrics.average_precision(scores, mask),
         equal_error_rate=metrics.equal_error_rate(scores, mask),
-        rbdc=None,
-        tbdc=None,
-        tracks=0,
+        rbdc=None if located is None else located.rbdc,
+        tbdc=None if located is None else located.tbdc,
+        tracks=sum(len(e.truth.tracks or ()) for e in data.test),
         operating_points=_points(judged, float(normal_s) / _HOUR_S, calibration, alerts_per_day),
         entries=tuple(
             _entry(e, s, own, t)
@@ -96,6 +98,20 @@ def summarise(
         ),
         notes=tuple(notes),
     )
+
+
+def _located(
+    test: Sequence[Entry], entries: Sequence[EntryScores], frames: int
+) -> RegionFigures | None:
+    """RBDC and TBDC, where every event has a place."""
+    if any(entry.truth.anomalous and entry.truth.tracks is None for entry in test):
+        return None
+    found = [
+        one
+        for number, (entry, scores) in enumerate(zip(test, entries, strict=True))
+        for one in detections(number, scores, entry.truth.frames)
+    ]
+    return region_figures(found, [entry.truth.tracks or () for entry in test], frames)
 
 
 def _points(
