@@ -126,15 +126,16 @@ def threshold_at(
 ) -> dict[float, tuple[float, Outcome]]:
     """The lowest threshold for each rate up to which no higher one gives more false alarms.
 
-    To one per cent. Missing for a rate that even the highest score of a normal frame breaks.
+    To one per cent. A rate is missing where alarms of anomalous frames alone break it.
 
-    From the highest normal score downwards, for an alarm can become false only where the threshold
-    comes down to a normal frame's score. It stops at the first threshold that gives too many: far
-    below it everything becomes one long alarm that overlaps some event, which is no better.
+    From just above the highest normal score downwards; it stops at the first threshold that gives
+    too many: far below it everything becomes one long alarm that overlaps some event, which is no
+    better.
     """
+    settings = settings or JudgeSettings()
     best: dict[float, tuple[float, Outcome]] = {}
     left = set(rates_per_hour)
-    for threshold in _candidates(entries):
+    for threshold in _candidates(entries, settings.leave_ratio):
         outcome = judge(entries, threshold, settings)
         left -= {rate for rate in left if outcome.false_alarms > rate * normal_hours + 1e-9}
         best |= dict.fromkeys(left, (threshold, outcome))
@@ -143,20 +144,26 @@ def threshold_at(
     return best
 
 
-def _candidates(entries: Sequence[JudgedEntry]) -> list[float]:
-    """Thresholds just above distinct scores of normal frames, highest first, `_STEP` apart."""
+def _candidates(entries: Sequence[JudgedEntry], leave_ratio: float) -> list[float]:
+    """Thresholds to try, highest first: from just above the highest normal score downwards.
+
+    Steps of `_STEP`, and of them only those beside which something changes: where the threshold, or
+    the level at which an event is left, passes a score.
+    """
+    highest = 0.0
     scores: set[float] = set()
     for entry in entries:
         mask = entry.truth.mask()
         for one in entry.seen:
+            scores.add(one.score)
             if not mask[round(one.utc_s * entry.truth.fps)]:
-                scores.add(one.score)
-    out: list[float] = []
-    for score in sorted(scores, reverse=True):
-        threshold = max(float(np.nextafter(score, np.inf)), _LOWEST)
-        if not out or threshold < out[-1] / _STEP:
-            out.append(threshold)
-    return out if out and out[-1] == _LOWEST else [*out, _LOWEST]
+                highest = max(highest, one.score)
+    top = max(float(np.nextafter(highest, np.inf)), _LOWEST)
+    levels = np.array([level for s in scores for level in (s, s / leave_ratio)])
+    levels = levels[(levels > 0) & (levels <= top)]
+    steps = np.floor(np.log(top / levels) / np.log(_STEP)).astype(np.int64)
+    tried = np.unique(np.concatenate([[0], steps, steps + 1]))
+    return [max(top / _STEP**k, _LOWEST) for k in tried.tolist()]
 
 
 def per_hour(count: int, hours: float) -> tuple[float | None, float | None]:

@@ -55,14 +55,16 @@ def read_tracks(at: str, given: Any, frames: int) -> tuple[Track, ...]:
 
 
 def _frame(at: str, key: str, frames: int) -> int:
-    if not (key.isascii() and key.isdigit() and int(key) < frames):
+    short = len(key) <= len(str(frames))
+    if not (short and key.isascii() and key.isdigit() and int(key) < frames):
         raise ConfigError(f"{at}: {key!r} is no frame of its {frames}, counted from 0")
     return int(key)
 
 
 def _box(at: str, key: str, given: Any) -> Box:
     numbers = isinstance(given, list) and all(
-        isinstance(side, int | float) and not isinstance(side, bool) for side in given
+        isinstance(side, int | float) and not isinstance(side, bool) and abs(side) < 2
+        for side in given
     )
     if numbers and len(given) == 4:
         x, y, width, height = (float(side) for side in given)
