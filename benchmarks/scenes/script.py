@@ -36,7 +36,8 @@ class Performer:
         """The person, while there."""
         if not self.starts_s[0] <= t_s < self.end_s:
             return ()
-        return (fig.figure(*self.moment(t_s)[:2], self.looks, self.moment(t_s)[2]),)
+        place, heading, angles = self.moment(t_s)
+        return (fig.figure(place, heading, self.looks, angles),)
 
     def moment(self, t_s: float) -> Moment:
         """Where and how they are."""
@@ -74,6 +75,11 @@ class Script:
         self._acts.append(act)
         self.t_s += seconds
         self.place, self.heading, self.pose = act(seconds)
+
+    def delay(self, seconds: float) -> None:
+        """Everything so far happens so much later."""
+        self._starts = [at_s + seconds for at_s in self._starts]
+        self.t_s += seconds
 
     def turn(self, heading: float, hasty: float = 1.0) -> None:
         """Turn on the spot, with small steps."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.scenes import indoors, rooms
-from benchmarks.scenes.stage import Lamps, Stage
+from benchmarks.scenes import indoors, rooms, strangers, walkways
+from benchmarks.scenes.crowd import crowd
+from benchmarks.scenes.stage import Lamps, Site, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,25 @@ def _living_room(take: Take) -> Stage:
     return Stage(room.site, light, take.seed, take.number, take.seconds, actors, events)
 
 
+NOTHING = "nothing"
+"""The kind of a test take without an event, out of doors."""
+
+
+def _on_foot(take: Take, site: Site, ground: strangers.Ground, people: float) -> Stage:
+    actors = crowd(ground.paths, people, take.seconds, take.rng(1))
+    events = []
+    if take.kind not in (None, NOTHING):
+        begin_s = take.seconds * float(take.rng(3).uniform(0.28, 0.42))
+        build = strangers.ON_FOOT[take.kind]
+        events.append(strangers.timed(build, ground, begin_s, [take.seed, 44, take.number]))
+    light = Lamps(take.rng(2))
+    return Stage(site, light, take.seed, take.number, take.seconds, actors, events)
+
+
+def _campus(take: Take) -> Stage:
+    return _on_foot(take, *walkways.campus(take.size, take.place_rng()), people=4.5)
+
+
 SETS: Mapping[str, DataSet] = {
     "room": DataSet(
         fps=12.5,
@@ -63,5 +83,16 @@ SETS: Mapping[str, DataSet] = {
         ),
         test_s=(20.0, 32.0),
         stage=_living_room,
+    ),
+    "walkway": DataSet(
+        fps=12.5,
+        train=(50.0, 45.0, 45.0, 40.0),
+        test=(
+            "loiter", "throw-papers", "leave-bag", "skip", NOTHING, "towards", "cross-grass", "run",
+            "wrestle", "toss-bag", "dance", NOTHING, "loiter", "throw-papers", "towards", "run",
+        ),
+        test_s=(25.0, 38.0),
+        stage=_campus,
+        crf=23,
     ),
 }  # fmt: skip

@@ -96,7 +96,10 @@ class Stage:
         planted = []
         for one in self.events:
             boxes = {}
-            first, last = math.ceil(one.begin_s * fps), math.floor(one.end_s * fps)
+            first, last = (
+                math.ceil(one.begin_s * fps),
+                math.floor(min(one.end_s, self.seconds) * fps),
+            )
             for frame in range(max(0, first), min(frames, last + 1)):
                 box = self._bounding(one.subject(frame / fps))
                 if box is not None:
