@@ -65,6 +65,8 @@ class WindowCutter:
     picture's size changes, where time stands still or runs back, after `MAX_GAP_PERIODS` periods
     without a frame, after `MAX_INVALID_S` (never less than that gap) without a valid one, and
     where frames were missed.
+    A window's times count from the first frame of its generation: so large numbers cost no digits,
+    and the same footage gives the same windows, bit for bit, whenever it is read.
 
     A reader so late that the writer has overwritten what the next window needs drops what it
     missed and goes on with the newest few frames, enough to fill a window again by the time that
@@ -99,6 +101,7 @@ class WindowCutter:
         self._shape: tuple[int, ...] = ()  # of its luma
         self._generation = -1
         self._seq = 0
+        self._origin_ns = 0  # of this generation's times
 
     def next(self) -> RingWindow | None:
         """The window of the next valid frame; None when there is none yet. Never blocks.
@@ -137,9 +140,11 @@ class WindowCutter:
             past.clear()
             self._generation += 1
             self._seq = -1
+            self._origin_ns = header.t_media_ns
         self._last, self._shape = header, stored.luma.shape
         self._seq += 1
-        past.append(_Past(header.seq, header.t_media_ns / 1e9, stored.luma))
+        time_s = (header.t_media_ns - self._origin_ns) / 1e9
+        past.append(_Past(header.seq, time_s, stored.luma))
         _, times_s, lumas = zip(*past, strict=True)
         window = Window(lumas, times_s, self._seq, self._generation)
         return RingWindow(self._ring, window, stored, past[0].seq)

@@ -123,6 +123,7 @@ def _score(
         current = -1
         for index, seen in reader.windows():
             if index != current:
+                _check_frames(data.test, reader.frames_read)
                 current = index
                 detector.add(_CAMERA, normality)
                 on_progress(Progress("scoring", sources[index].masked, index, len(sources)))
@@ -135,8 +136,7 @@ def _score(
             elif score is not None:
                 found[index].append((seen.header.number, score))
         decoded = tuple(reader.frames_read)
-    for entry, count in zip(data.test, decoded, strict=True):
-        _check_frames(entry, count)
+    _check_frames(data.test, decoded)
     entries = [_scores(own, n) for own, n in zip(found, decoded, strict=True)]
     return entries, time.monotonic() - started_s, cpu_s
 
@@ -152,13 +152,15 @@ def _scores(found: list[tuple[int, Score]], decoded: int) -> EntryScores:
     )
 
 
-def _check_frames(entry: Entry, decoded: int) -> None:
-    frames = entry.truth.frames
-    if abs(decoded - frames) > max(1.0, _FRAMES_OFF * frames):
-        raise SourceError(
-            f"{entry.source.masked}: {decoded} frames can be read, labels.json says {frames} for "
-            f"{entry.name!r}: the labels are not for this footage"
-        )
+def _check_frames(test: Sequence[Entry], decoded: Sequence[int]) -> None:
+    """Whether the entries read so far hold the frames that the labels speak of."""
+    for entry, count in zip(test, decoded, strict=False):
+        frames = entry.truth.frames
+        if abs(count - frames) > max(1.0, _FRAMES_OFF * frames):
+            raise SourceError(
+                f"{entry.source.masked}: {count} frames can be read, labels.json says {frames} "
+                f"for {entry.name!r}: the labels are not for this footage"
+            )
 
 
 def _write(folder: Path, data: DataSet, entries: Sequence[EntryScores], summary: Summary) -> None:

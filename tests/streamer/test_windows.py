@@ -61,6 +61,8 @@ class Cut:
     seqs: tuple[int, ...]
     seq: int
     generation: int
+    first: int
+    """Of its generation."""
 
 
 class ListCutter:
@@ -93,7 +95,7 @@ class ListCutter:
                 self.now, before, self.missed = [], [], False
             self.seq += 1
             self.now.append(newest)
-            return Cut((*before, newest), self.seq, self.generation)
+            return Cut((*before, newest), self.seq, self.generation, self.now[0])
         return None
 
     @staticmethod
@@ -109,7 +111,8 @@ def assert_is(window: RingWindow | None, cut: Cut | None, frames: Sequence[Frame
         return
     got = window.window
     assert (got.seq, got.generation) == (cut.seq, cut.generation)
-    assert got.times_s == tuple(frames[seq].time_ns / 1e9 for seq in cut.seqs)
+    origin_ns = frames[cut.first].time_ns
+    assert got.times_s == tuple((frames[seq].time_ns - origin_ns) / 1e9 for seq in cut.seqs)
     assert [view.shape for view in got.frames] == [frames[seq].luma for seq in cut.seqs]
     assert window.header.seq == cut.seqs[-1]
     assert window.intact()
