@@ -94,15 +94,19 @@ def table(place: Place, size: tuple[float, float, float], colour: Colour) -> Bod
     return replace(stacked(whole, top), foot=top.foot)
 
 
-def chair(place: Place, facing: float, colour: Colour) -> Body:
-    """A chair; `facing` a multiple of pi/2, 0 along z, clockwise."""
+def chair(place: Place, facing: float, colour: Colour, behind: bool = False) -> Body:
+    """A chair; `facing` a multiple of pi/2, 0 along z, clockwise.
+
+    `behind`: whoever sits there is in front of it, as on a chair seen from the side.
+    """
     side = 0.44
     back_x, back_z = -math.sin(facing) * 0.20, -math.cos(facing) * 0.20
     across = abs(math.cos(facing)) > 0.5
     size = (side, 0.46, 0.05) if across else (0.05, 0.46, side)
     seat = box(place, (side, 0.05, side), colour, 0.41)
     back = box((place[0] + back_x, place[1] + back_z), size, colour, 0.46)
-    return furniture(*legs(place, (side, side), 0.41, colour), seat, back)
+    away = (place[0], place[1] + 0.3) if behind else None
+    return furniture(*legs(place, (side, side), 0.41, colour), seat, back, against_wall=away)
 
 
 def sofa(

@@ -119,6 +119,72 @@ def living_room(size: tuple[int, int], rng: np.random.Generator) -> Room:
     return Room(site, points, links, ("out", "left-out"), seats, (0.0, 1.5, 4.9, 6.1), blocked)
 
 
+def bedsit(size: tuple[int, int], rng: np.random.Generator) -> Room:
+    """A room with a bed and a table by lamplight, seen from a wall."""
+    view = View(
+        *size, math.radians(70 + rng.uniform(-1, 1)), 2.2 + rng.uniform(-0.05, 0.05),
+        math.radians(21 + rng.uniform(-1, 1)), math.radians(4 + rng.uniform(-1, 1)),
+    )  # fmt: skip
+    sun = (-0.22, 0.05)
+
+    def paint(rng: np.random.Generator) -> Backdrop:
+        painter = Painter(view, sun, rng)
+        painter.sky()
+        painter.lay(painter.paving((120, 132, 140), (0.4, 0.4), 0.02))
+        height = 2.6
+        inside.rug(painter, (-1.0, 2.2), (0.4, 4.2), (70, 96, 84))
+        passage = inside.plaster(9, height, (88, 100, 112), rng)
+        inside.put_wall(painter, (-4.0, 7.8), (5.0, 7.8), passage, height)
+        back = inside.plaster(5.2, height, (150, 170, 188), rng)
+        inside.hang(back, 0.7, 1.0, (1.2, 1.2), (190, 196, 200), (70, 52, 40), rng, 0)
+        inside.hang(back, 4.2, 1.2, (0.6, 0.8), (40, 44, 50), (120, 140, 170), rng, 8)
+        left, right = _around_door(back, 2.8, 0.95)
+        inside.put_wall(painter, (-2.6, 6.0), (0.2, 6.0), left, height)
+        inside.put_wall(painter, (1.15, 6.0), (2.6, 6.0), right, height)
+        painter.put(box((0.675, 6.0), (0.95, height - 2.1, 0.04), (172, 195, 216), 2.1), shadow=0.0)
+        for x, near, far in ((-2.6, 1.2, 6.0), (2.6, 6.0, 1.2)):
+            side = inside.plaster(4.8, height, (138, 156, 174), rng)
+            inside.hang(side, 1.4, 1.1, (0.8, 0.8), (50, 60, 70), (150, 160, 170), rng, 7)
+            painter.wall((x, near), (x, far), height, side, False)
+        bed = [box((-1.85, 4.3), (1.5, 0.42, 2.1), (150, 120, 96)),
+               box((-1.85, 5.1), (1.1, 0.12, 0.4), (215, 220, 224), 0.42)]  # fmt: skip
+        painter.put(inside.furniture(*bed, against_wall=(-1.9, 5.6)), shadow=0.25)
+        painter.put(box((-2.3, 2.7), (0.5, 1.1, 0.8), (70, 92, 118)), shadow=0.25)
+        chair = inside.sofa((1.75, 4.4), (2.6, 5.2), -math.pi / 2, (70, 80, 130), (2.5, 5.4))
+        painter.put(chair, shadow=0.25)
+        painter.put(inside.chair((0.30, 3.3), math.pi / 2, (60, 72, 84), behind=True), shadow=0.2)
+        painter.put(inside.table((1.3, 3.3), (1.1, 0.74, 0.8), (150, 160, 166)), shadow=0.25)
+        painter.put(inside.chair((1.3, 2.50), 0.0, (60, 72, 84)), shadow=0.2)
+        painter.glow((1.2, 3.3), 2.0, 0.35)
+        painter.glow((-1.6, 5.2), 1.4, 0.25)
+        return painter.finish()
+
+    points = {
+        "out": (-1.6, 6.9), "passage": (0.55, 6.85), "door": (0.67, 5.6), "back": (0.4, 4.85),
+        "bedside": (-0.65, 4.6), "middle": (-0.25, 3.6), "bed-end": (-0.8, 2.95),
+        "near": (-0.3, 2.4), "near-left": (-1.4, 2.5), "near-right": (0.55, 1.95),
+        "arm": (1.35, 4.5), "out-right": (3.0, 1.2),
+    }  # fmt: skip
+    links = (
+        ("out", "passage"), ("passage", "door"), ("door", "back"), ("back", "bedside"),
+        ("back", "arm"), ("back", "middle"), ("bedside", "middle"), ("middle", "bed-end"),
+        ("middle", "near"), ("bed-end", "near-left"), ("near", "near-left"), ("bed-end", "near"),
+        ("near", "near-right"), ("near-right", "out-right"),
+    )  # fmt: skip
+    seats = (
+        Seat((-0.86, 4.0), math.pi / 2, ("bedside",)),
+        Seat((0.70, 3.3), math.pi / 2, ("back",)),
+        Seat((1.3, 2.93), 0.0, ("near-right",)),
+        Seat((1.5, 4.8), -math.pi / 2, ("arm",)),
+    )
+    blocked = (
+        (-2.6, 3.25, -1.1, 5.35), (-2.6, 2.3, -2.05, 3.1), (1.75, 4.4, 2.6, 5.2),
+        (0.08, 3.08, 0.52, 3.52), (0.75, 2.9, 1.85, 3.7), (1.08, 2.28, 1.52, 2.72),
+    )  # fmt: skip
+    site = Site(view, sun, 0.24, paint)
+    return Room(site, points, links, ("out", "out-right"), seats, (-2.3, 1.5, 2.3, 5.7), blocked)
+
+
 def _around_door(
     wall: np.ndarray, left_m: float, wide_m: float, door_m: float = 2.1
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -68,6 +68,17 @@ def _on_foot(take: Take, site: Site, ground: strangers.Ground, people: float) ->
     return Stage(site, light, take.seed, take.number, take.seconds, actors, events)
 
 
+def _bedsit(take: Take) -> Stage:
+    room = rooms.bedsit(take.size, take.place_rng())
+    actors, events = indoors.takes(room, take.kind, take.seconds, take.rng(1))
+    light = Lamps(take.rng(2), clouds=0.01, hum=0.012, level=0.72)
+    return Stage(room.site, light, take.seed, take.number, take.seconds, actors, events)
+
+
+def _crossing(take: Take) -> Stage:
+    return _on_foot(take, *walkways.crossing(take.size, take.place_rng()), people=6.0)
+
+
 def _campus(take: Take) -> Stage:
     return _on_foot(take, *walkways.campus(take.size, take.place_rng()), people=4.5)
 
@@ -94,5 +105,30 @@ SETS: Mapping[str, DataSet] = {
         test_s=(25.0, 38.0),
         stage=_campus,
         crf=23,
+    ),
+    "room2": DataSet(
+        fps=25.0,
+        train=(45.0, 40.0, 40.0),
+        test=(
+            "sideways-left", "calm-bending", "forwards", "seat-sideways", "slump",
+            "backwards-to-camera", "calm-sitting", "forwards-to-camera", "seat-forwards",
+            "sideways-right",
+        ),
+        test_s=(20.0, 28.0),
+        stage=_bedsit,
+        noise_sigma=3.4,
+        crf=25,
+    ),
+    "walkway2": DataSet(
+        fps=10.0,
+        train=(50.0, 50.0, 40.0),
+        test=(
+            "towards", "wrestle", "loiter", NOTHING, "toss-bag", "cross-grass", "leave-bag", "run",
+            "dance", "throw-papers", NOTHING, "skip", "cross-grass", "loiter",
+        ),
+        test_s=(26.0, 38.0),
+        stage=_crossing,
+        size=(360, 240),
+        noise_sigma=2.8,
     ),
 }  # fmt: skip

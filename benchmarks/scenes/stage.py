@@ -52,12 +52,13 @@ class Lamps:
 
     def __init__(
         self, rng: np.random.Generator, clouds: float = 0.065, flicker: float = 0.004,
-        hum: float = 0.0,
+        hum: float = 0.0, level: float = 1.0,
     ) -> None:  # fmt: skip
-        """Shares of the light: slow waves, frame to frame noise, and a lamp's beat."""
+        """Shares of the light: slow waves, frame to frame noise, a lamp's beat; and how much."""
         self._phases = rng.uniform(0, 2 * math.pi, 4)
         self._periods = np.array([61.0, 23.0, 9.7]) * rng.uniform(0.8, 1.25, 3)
         self._clouds, self._flicker, self._hum = clouds, flicker, hum
+        self._level = level
         self._beat_s = float(rng.uniform(0.6, 2.5))
         self._seed = int(rng.integers(1 << 31))
 
@@ -70,7 +71,7 @@ class Lamps:
         """What the picture is multiplied by."""
         noise = float(np.clip(np.random.default_rng([self._seed, frame]).normal(), -2.5, 2.5))
         hum = self._hum * math.sin(2 * math.pi * t_s / self._beat_s + self._phases[3])
-        return 1.0 + self._clouds * self.cloud(t_s) + self._flicker * noise + hum
+        return self._level * (1.0 + self._clouds * self.cloud(t_s) + self._flicker * noise + hum)
 
 
 @dataclass(frozen=True)

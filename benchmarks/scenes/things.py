@@ -32,7 +32,7 @@ def _rotation(yaw: float, pitch: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Papers:
-    """Sheets that fly up at `thrown_s`, flutter down, and are picked up from `picked_s` to `gone_s`."""
+    """Sheets that fly up at `thrown_s`, flutter down, are picked up `picked_s` to `gone_s`."""
 
     place: Place
     hand_m: float

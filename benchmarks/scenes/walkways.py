@@ -80,3 +80,53 @@ def campus(size: tuple[int, int], rng: np.random.Generator) -> tuple[Site, Groun
         along=(main, right),
     )
     return Site(view, sun, 0.42, paint), ground
+
+
+def crossing(size: tuple[int, int], rng: np.random.Generator) -> tuple[Site, Ground]:
+    """Paths that meet on a lawn, from higher up and further away."""
+    view = View(
+        *size, math.radians(50 + rng.uniform(-1.5, 1.5)), 6.2 + rng.uniform(-0.3, 0.3),
+        math.radians(16 + rng.uniform(-0.7, 0.7)), math.radians(-3 + rng.uniform(-1.5, 1.5)),
+    )  # fmt: skip
+    sun = (-0.6, 0.15)
+    main = ((-15.0, 12.6), (-6.0, 17.0), (3.0, 21.5), (18.0, 28.5))
+    near = ((6.8, 6.0), (5.8, 11.0), (4.2, 16.5), (1.5, 20.6), (-6.0, 25.5), (-18.0, 31.0))
+    far = ((-22.0, 32.0), (0.0, 32.4), (22.0, 32.0))
+    paths = (Path(main, 1.0, 1.2), Path(near, 0.7, 1.0), Path(far, 0.9, 0.6))
+
+    def paint(rng: np.random.Generator) -> Backdrop:
+        painter = Painter(view, sun, rng)
+        painter.sky()
+        painter.lay(painter.grass())
+        way = painter.asphalt(_shade(rng, (140, 148, 156)))
+        pave(painter, way, [(-60, 32.2), (0, 32.4), (60, 32.2)], 1.5)
+        pave(painter, way, [(-24, 8.2), *main, (30, 34)], 1.6)
+        pave(painter, way, [(7.4, 2.0), *near], 1.2)
+        front = facade(110, 13, rng, _shade(rng, (165, 172, 176)), shops=False)
+        painter.wall((-60, 46), (50, 46), 13, front, False)
+        painter.plant(*props.tree((-9.5, 27.5), rng, 6.4, 2.4))
+        painter.plant(*props.tree((10.5, 19.0), rng, 5.8, 2.0))
+        painter.plant(*props.tree((-2.0, 29.0), rng, 5.4, 1.9))
+        for x in (-12.0, 6.0, 15.0):
+            painter.put(props.hedge((x, 37.0), (7.0, 1.5, 1.6), rng), shadow=0.3)
+        painter.put(props.lamp((7.2, 15.4), 5.0))
+        painter.put(props.bench((-7.6, 20.4)))
+        painter.put(props.bin_((1.2, 17.4)))
+        return painter.finish()
+
+    ground = Ground(
+        view,
+        paths,
+        spots=((-4.4, 21.8), (0.4, 14.2), (-2.6, 14.0), (5.6, 18.6), (2.4, 26.0), (0.8, 11.4)),
+        edges=((-2.3, 20.4), (-0.8, 17.6), (3.2, 15.2), (6.4, 21.6), (-4.6, 16.0)),
+        across=(
+            ((-13.0, 21.0), (-6.0, 22.2), (0.0, 25.6), (7.0, 30.0)),
+            ((12.0, 14.0), (3.0, 13.4), (-2.0, 12.4), (-9.0, 10.0)),
+        ),
+        towards=(
+            ((-5.0, 38.0), (-4.0, 24.0), (-1.6, 15.0), (-1.2, 9.0), (-0.5, 5.0)),
+            ((9.0, 38.0), (9.0, 25.0), (8.4, 16.0), (8.4, 7.0)),
+        ),
+        along=(main, near),
+    )
+    return Site(view, sun, 0.42, paint), ground
