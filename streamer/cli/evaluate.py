@@ -116,7 +116,7 @@ def _table(summary: Summary) -> list[str]:
     return lines
 
 
-_HEAD = "  an hour  threshold  found (early)  median delay  false alarms  an hour (95 % below)"
+_HEAD = "  rate         threshold  found (early)  median delay  false alarms  an hour (95 % bound)"
 
 
 def _row(point: OperatingPoint, events: int) -> str:
@@ -125,7 +125,7 @@ def _row(point: OperatingPoint, events: int) -> str:
     rate = _number(point.false_alarms_per_hour, 1)
     upper = _number(point.false_alarms_per_hour_upper95, 1)
     return (
-        f"  {point.per_hour:>7.3g}  {point.threshold:>9.3g}  {found:>13}  {delay:>12}  "
+        f"  {point.asked:<11}  {point.threshold:>9.3g}  {found:>13}  {delay:>12}  "
         f"{point.false_alarms:>12}  {rate} ({upper})"
     )
 

@@ -126,9 +126,9 @@ def threshold_at(
 ) -> dict[float, tuple[float, Outcome]]:
     """The lowest threshold for each rate up to which no higher one gives more false alarms.
 
-    To one per cent. From just above the highest normal score downwards; it stops at the first threshold that gives
-    too many: far below it everything becomes one long alarm that overlaps some event, which is no
-    better.
+    To one per cent. From just above the highest normal score downwards; it stops at the first that
+    gives too many: far below it everything becomes one long alarm that overlaps some event, which
+    is no better.
     """
     settings = settings or JudgeSettings()
     best: dict[float, tuple[float, Outcome]] = {}

@@ -29,7 +29,7 @@ from streamer.evaluation.folder import SUMMARY, check_out, replacing
 from streamer.evaluation.pictures import Chart, Level, draw, overview
 from streamer.evaluation.scores import EntryScores, detections, write_regions, write_scores
 from streamer.evaluation.summarise import Run, summarise
-from streamer.evaluation.summary import OperatingPoint, Summary
+from streamer.evaluation.summary import Summary
 from streamer.fit import FitProgress, Learned, learn_from, same_shape
 from streamer.reading import SourceReader
 
@@ -174,7 +174,7 @@ def _write(folder: Path, data: DataSet, entries: Sequence[EntryScores], summary:
         write_scores(folder / "scores" / f"{entry.name}.csv", every, fps)
         write_regions(folder / "regions" / f"{entry.name}.csv", detections(0, scores, frames))
     levels = [
-        Level(point.threshold, f"threshold: {_rate(point)}")
+        Level(point.threshold, f"threshold: {point.asked}")
         for point in summary.operating_points
         if point.kind == "calibrated"
     ]
@@ -187,12 +187,6 @@ def _write(folder: Path, data: DataSet, entries: Sequence[EntryScores], summary:
         _write_picture(folder / "pictures" / "all.png", overview(charts, levels, top))
     text = json.dumps(summary.document(), indent=1, allow_nan=False)
     (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
-
-
-def _rate(point: OperatingPoint) -> str:
-    if point.per_hour < 1:
-        return f"{point.alerts_per_day:g} a day"
-    return f"{point.per_hour:g} an hour"
 
 
 def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:

@@ -26,6 +26,13 @@ class OperatingPoint:
     false_alarms_per_hour: float | None
     false_alarms_per_hour_upper95: float | None
 
+    @property
+    def asked(self) -> str:
+        """The rate that was asked for, for people: 1 a day, 10 an hour."""
+        if self.per_hour < 1:
+            return f"{self.alerts_per_day:g} a day"
+        return f"{self.per_hour:g} an hour"
+
 
 @dataclass(frozen=True, slots=True)
 class EntrySummary:
