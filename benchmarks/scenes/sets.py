@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.scenes import indoors, rooms, strangers, walkways
+from benchmarks.scenes import indoors, rooms, squares, strangers, streets, walkways
 from benchmarks.scenes.crowd import crowd
 from benchmarks.scenes.stage import Lamps, Site, Stage
 
@@ -83,6 +83,28 @@ def _campus(take: Take) -> Stage:
     return _on_foot(take, *walkways.campus(take.size, take.place_rng()), people=4.5)
 
 
+def _street(take: Take) -> Stage:
+    site = streets.place(take.size, take.place_rng())
+    actors, events = streets.takes(site.view, take.kind, take.seconds, take.rng(1))
+    light = Lamps(take.rng(2), clouds=0.08)
+    return Stage(site, light, take.seed, take.number, take.seconds, actors, events)
+
+
+def _square(take: Take, layout: str, people: float) -> Stage:
+    place = squares.square(layout, take.size, take.seed)
+    actors, events = squares.takes(place, take.kind, people, take.seconds, take.rng(1))
+    light = Lamps(take.rng(2), clouds=0.05 if layout == "concourse" else 0.065)
+    return Stage(place, light, take.seed, take.number, take.seconds, actors, events)
+
+
+def _plaza(take: Take) -> Stage:
+    return _square(take, "plaza", 13.0)
+
+
+def _concourse(take: Take) -> Stage:
+    return _square(take, "concourse", 11.0)
+
+
 SETS: Mapping[str, DataSet] = {
     "room": DataSet(
         fps=12.5,
@@ -129,6 +151,38 @@ SETS: Mapping[str, DataSet] = {
         test_s=(26.0, 38.0),
         stage=_crossing,
         size=(360, 240),
+        noise_sigma=2.8,
+    ),
+    "street": DataSet(
+        fps=15.0,
+        train=(50.0, 50.0, 45.0),
+        test=(
+            "stopped-car", "pavement-cyclist", NOTHING, "u-turn", "jaywalker", "wrong-way-car",
+            "runner", "walks-on-road", "stopped-car", NOTHING, "wrong-way-car", "jaywalker",
+            "pavement-cyclist", "runner",
+        ),
+        test_s=(22.0, 34.0),
+        stage=_street,
+    ),
+    "plaza": DataSet(
+        fps=12.5,
+        train=(50.0, 50.0, 45.0),
+        test=(
+            "slow-cyclist", "fall", "cart", NOTHING, "skater", "trolley", "leave-bag", "wrong-way",
+            "cyclist", "slow-cyclist", NOTHING, "skater", "trolley", "fall",
+        ),
+        test_s=(24.0, 36.0),
+        stage=_plaza,
+    ),
+    "concourse": DataSet(
+        fps=15.0,
+        train=(45.0, 45.0, 45.0),
+        test=(
+            "skater", "wrong-way", "trolley", "slow-cyclist", NOTHING, "fall", "leave-bag", "cart",
+            "slow-cyclist", "skater", "cyclist", NOTHING, "wrong-way", "trolley",
+        ),
+        test_s=(24.0, 34.0),
+        stage=_concourse,
         noise_sigma=2.8,
     ),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from streamer.demo.actors import Actor
 from streamer.demo.backdrop import Backdrop
 from streamer.demo.body import Body
 from streamer.demo.brush import Box, stencil
-from streamer.demo.render import Lighting
+from streamer.demo.render import Lighting, Setting
 from streamer.demo.scene import Planted
 from streamer.demo.view import View
 
@@ -78,7 +78,7 @@ class Lamps:
 class Stage:
     """Everything about one take, as `streamer.demo.render.Rendering` wants it."""
 
-    layout: Site
+    layout: Setting
     light: Lighting
     seed: int
     take: int
