@@ -24,6 +24,7 @@ from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
 from detectors.score import Score
 from sorawatch import ConfigError, SourceError
+from streamer.capture.source import Source
 from streamer.evaluation.dataset import DataSet, Entry, read_data_set
 from streamer.evaluation.folder import SUMMARY, check_out, replacing
 from streamer.evaluation.pictures import Chart, Level, draw, overview
@@ -127,6 +128,7 @@ def _score(
                 current = index
                 detector.add(_CAMERA, normality)
                 on_progress(Progress("scoring", sources[index].masked, index, len(sources)))
+            _check_forward(found[index], seen.header.number, sources[index])
             same_shape(learned.shape, seen.window.frames[-1].shape, sources[index])
             before_s = time.process_time()
             score = detector.step([(_CAMERA, seen.window)])[0]
@@ -150,6 +152,14 @@ def _scores(found: list[tuple[int, Score]], decoded: int) -> EntryScores:
         ),
         decoded=decoded,
     )
+
+
+def _check_forward(found: list[tuple[int, Score]], number: int, source: Source) -> None:
+    """A worker whose decoder died is replaced, and reads its file from the start again."""
+    if found and number <= found[-1][0]:
+        raise SourceError(
+            f"{source.masked}: its decoder died after frame {found[-1][0]}: convert or remove it"
+        )
 
 
 def _check_frames(test: Sequence[Entry], decoded: Sequence[int]) -> None:
