@@ -77,12 +77,15 @@ ON_LEFT_SIDE = pose(ON_RIGHT_SIDE, right=-1.48, thigh_r=0.6, thigh_l=0.25, knee_
 CURLED = pose(ON_RIGHT_SIDE, thighs=1.2, knees=1.6, bend=0.5, arms=0.9, elbows=1.2)
 
 
-def gait(metres: float, speed: float, height_m: float, phase: float = 0.0) -> Pose:
+def gait(
+    metres: float, speed: float, height_m: float, phase: float = 0.0, now: float | None = None
+) -> Pose:
     """The pose of somebody who has walked so far at a speed (metres a second).
 
-    Feet that bear weight stay where they are on the ground while the hips move on.
+    `now`: the speed at this moment, while they set out or stop; the length of their steps goes by
+    `speed`. Feet that bear weight stay where they are on the ground while the hips move on.
     """
-    share = smooth(speed / 0.8)
+    share = smooth((speed if now is None else now) / min(speed, 0.8))
     running = smooth((speed - 2.1) / 1.2)
     stride = stride_m(max(speed, 0.75)) / height_m
     turn = phase / (2 * math.pi) + metres / (stride * height_m)

@@ -141,7 +141,7 @@ class Script:
             heading = course.heading(metres)
             aside = sway_m * math.sin(metres * 0.35 + phase) * smooth(metres) if sway_m else 0.0
             place = (x + aside * math.cos(heading), z - aside * math.sin(heading))
-            figure = gait(metres, now if now < 0.8 else speed, height, phase)
+            figure = gait(metres, speed, height, phase, now)
             if style is not None:
                 figure = style(figure, metres, s)
             return place, heading, figure

@@ -98,11 +98,11 @@ def _square(take: Take, layout: str, people: float) -> Stage:
 
 
 def _plaza(take: Take) -> Stage:
-    return _square(take, "plaza", 13.0)
+    return _square(take, "plaza", 18.0)
 
 
 def _concourse(take: Take) -> Stage:
-    return _square(take, "concourse", 11.0)
+    return _square(take, "concourse", 16.0)
 
 
 SETS: Mapping[str, DataSet] = {
