@@ -29,9 +29,9 @@ class OperatingPoint:
     @property
     def asked(self) -> str:
         """The rate that was asked for, for people: 1 a day, 10 an hour."""
-        if self.per_hour < 1:
-            return f"{self.alerts_per_day:g} a day"
-        return f"{self.per_hour:g} an hour"
+        if self.per_hour >= 1 and self.per_hour.is_integer():
+            return f"{self.per_hour:.0f} an hour"
+        return f"{self.alerts_per_day:g} a day"
 
 
 @dataclass(frozen=True, slots=True)
