@@ -28,7 +28,7 @@ _THIGH, _SHANK, _UPPER_ARM, _FOREARM = 0.245, 0.235, 0.172, 0.155
 _TRUNK, _HIP_HALF, _SHOULDER_HALF = 0.318, 0.052, 0.104
 
 
-def pose(like: Pose | None = None, **angles: float) -> Pose:
+def pose(like: Pose | None = None, /, **angles: float) -> Pose:
     """A pose by the names of its joints; `like` gives those that are not named.
 
     `thighs`, `knees`, `spreads`, `arms`, `elbows` and `wings` name both sides.

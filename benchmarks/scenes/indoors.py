@@ -173,10 +173,7 @@ def _nearest(room: Room, place: Place) -> str:
 
 def _sit_and_fall(dweller: Dweller, name: str) -> float:
     room, rng, script = dweller.room, dweller.rng, dweller.script
-    open_seats = [
-        seat for seat in room.seats
-        if room.clear(falls.head_at(seat.place, seat.heading, name, 1.7), 0.05)
-    ]  # fmt: skip
+    open_seats = [seat for seat in room.seats if _room_to_lie(room, seat, name)]
     dweller.sit_at(open_seats[int(rng.integers(len(open_seats)))])
     script.sit_down()
     script.hold(float(rng.uniform(1.5, 3.0)))
@@ -184,6 +181,13 @@ def _sit_and_fall(dweller: Dweller, name: str) -> float:
     begin_s = script.t_s
     falls.FROM_SEAT[name](script)
     return begin_s
+
+
+def _room_to_lie(room: Room, seat: Seat, name: str) -> bool:
+    """Whether nothing stands where somebody comes to lie who falls from a seat."""
+    (x, z), head = seat.place, falls.head_at(seat.place, seat.heading, name, 1.75)
+    along = [(x + (head[0] - x) * s, z + (head[1] - z) * s) for s in (0.3, 0.5, 0.75, 1.0)]
+    return all(room.clear(place, 0.15) for place in along) and _seen(room, seat.place, head)
 
 
 def _walk_and_fall(dweller: Dweller, name: str, to_camera: bool) -> float:

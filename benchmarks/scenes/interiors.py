@@ -25,7 +25,7 @@ def plaster(length_m: float, height_m: float, colour: Colour, rng: np.random.Gen
                        interpolation=cv2.INTER_CUBIC)  # fmt: skip
     picture = np.array(colour, np.float32) * shade * (1 + 0.018 * grain[..., None])
     picture[-round(0.09 * PX_PER_M) :] = np.array((205, 210, 214), np.float32) * 0.9
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)
 
 
 def hang(

@@ -87,7 +87,7 @@ def living_room(size: tuple[int, int], rng: np.random.Generator) -> Room:
         painter.put(inside.chair((2.47, 4.9), -math.pi / 2, (70, 100, 140)), shadow=0.2)
         painter.put(inside.table((1.3, 4.9), (1.3, 0.74, 0.8), (88, 122, 158)), shadow=0.25)
         painter.put(inside.chair((1.3, 3.93), 0.0, (70, 100, 140)), shadow=0.2)
-        painter.put(inside.table((3.2, 3.4), (0.5, 0.40, 0.9), (60, 84, 110)), shadow=0.25)
+        painter.put(inside.table((3.2, 3.55), (0.5, 0.40, 0.8), (60, 84, 110)), shadow=0.25)
         painter.glow((4.2, 2.2), 1.6, 0.22)
         painter.glow((2.5, 4.0), 3.0, 0.10)
         return painter.finish()
@@ -106,14 +106,14 @@ def living_room(size: tuple[int, int], rng: np.random.Generator) -> Room:
         ("near", "left"), ("left", "left-out"),
     )  # fmt: skip
     seats = (
-        Seat((4.05, 2.95), -math.pi / 2, ("couch-near",)),
+        Seat((4.05, 2.74), -math.pi / 2, ("couch-near",)),
         Seat((4.05, 3.85), -math.pi / 2, ("couch-far",)),
         Seat((2.07, 4.9), -math.pi / 2, ("corner",)),
         Seat((1.3, 4.38), 0.0, ("corner",)),
     )
     blocked = (
         (4.2, 2.4, 5.2, 4.4), (0.65, 4.5, 1.95, 5.3), (2.2, 4.65, 2.7, 5.1),
-        (1.05, 3.7, 1.55, 4.2), (2.95, 2.95, 3.45, 3.85),
+        (1.05, 3.7, 1.55, 4.2), (2.95, 3.15, 3.45, 3.95),
     )  # fmt: skip
     site = Site(view, sun, 0.20, paint)
     return Room(site, points, links, ("out", "left-out"), seats, (0.0, 1.5, 4.9, 6.1), blocked)

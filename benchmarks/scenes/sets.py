@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.scenes import indoors, rooms, squares, strangers, streets, walkways
 from benchmarks.scenes.crowd import crowd
+from benchmarks.scenes.ground import Ground
 from benchmarks.scenes.stage import Lamps, Site, Stage
 
 
@@ -57,7 +58,7 @@ NOTHING = "nothing"
 """The kind of a test take without an event, out of doors."""
 
 
-def _on_foot(take: Take, site: Site, ground: strangers.Ground, people: float) -> Stage:
+def _on_foot(take: Take, site: Site, ground: Ground, people: float) -> Stage:
     actors = crowd(ground.paths, people, take.seconds, take.rng(1))
     events = []
     if take.kind not in (None, NOTHING):

@@ -2,45 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from benchmarks.scenes import figure as fig
-from benchmarks.scenes.crowd import plain, usual, walk_speed
+from benchmarks.scenes.crowd import plain, walk_speed
 from benchmarks.scenes.figure import child_looks, pose
-from benchmarks.scenes.script import Performer, Script
+from benchmarks.scenes.ground import Ground, approach, either_way, off_path, pick, walks
+from benchmarks.scenes.script import Script
 from benchmarks.scenes.stage import Event, event
 from benchmarks.scenes.things import LeftBag, Papers, TossedBag
 from streamer.demo.actors import Course, Place
-from streamer.demo.body import Body, Colour, Looks, random_looks
-from streamer.demo.layouts import Path
-from streamer.demo.view import View
+from streamer.demo.body import Body, Colour, random_looks
 
 BAG_COLOURS: tuple[Colour, ...] = ((40, 45, 150), (120, 60, 40), (45, 45, 48), (60, 160, 200))
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """Where people walk as a matter of course, and where somebody can be who does not.
-
-    `spots`: beside the paths, in sight. `edges`: at the side of a path, in sight. `across` and
-    `towards`: ways over ground where nobody walks. `along`: lines of paths from end to end.
-    """
-
-    view: View
-    paths: tuple[Path, ...]
-    spots: tuple[Place, ...]
-    edges: tuple[Place, ...]
-    across: tuple[tuple[Place, ...], ...]
-    towards: tuple[tuple[Place, ...], ...]
-    along: tuple[tuple[Place, ...], ...]
-
-    @property
-    def viewer(self) -> np.ndarray:
-        """Where the lens is."""
-        return np.array([0.0, self.view.post_m, 0.0])
 
 
 Build = Callable[[Ground, float, np.random.Generator], Event]
@@ -53,52 +28,10 @@ def timed(build: Build, ground: Ground, begin_s: float, seed: Sequence[int]) -> 
     return build(ground, begin_s - first.begin_s, np.random.default_rng(list(seed)))
 
 
-def _pick(rng: np.random.Generator, choices: Sequence[Any]) -> Any:
-    return choices[int(rng.integers(len(choices)))]
-
-
-def _approach(
-    ground: Ground,
-    start_s: float,
-    rng: np.random.Generator,
-    goal: Place,
-    looks: Looks | None = None,
-) -> tuple[Script, list[Place]]:
-    """Somebody who comes along a path, turns off it to `goal`; and the way on from there."""
-    line = list(_pick(rng, ground.along))
-    if rng.random() < 0.5:
-        line.reverse()
-    course = Course(line)
-    near = course.nearest(goal)
-    leave = course.place(max(near - 2.5, 1.0))
-    before = [p for p in line[1:] if course.nearest(p) < near - 4.0]
-    after = [course.place(min(near + 2.5, course.length_m - 1.0))]
-    after += [p for p in line if course.nearest(p) > near + 4.0]
-    person = random_looks(rng) if looks is None else looks
-    script = Script(start_s, line[0], course.heading(0.0), person, rng)
-    script.walk([*before, leave, goal], walk_speed(rng), from_rest=False)
-    return script, after
-
-
-def _off_path(ground: Ground, performer: Performer) -> tuple[float, float]:
-    """The first and last second at which somebody is in sight where nobody walks."""
-    times = np.arange(performer.starts_s[0], performer.end_s, 0.1)
-    places = [performer.moment(float(t))[0] for t in times]
-    seen = ground.view.project(np.array([(x, 0.8, z) for x, z in places]))
-    inside = (seen[:, 0] > 0) & (seen[:, 0] < ground.view.width)
-    inside &= (seen[:, 1] > 0) & (seen[:, 1] < ground.view.height) & (seen[:, 2] > 1.0)
-    off = [
-        float(t)
-        for t, place, here in zip(times, places, inside, strict=True)
-        if here and not usual(ground.paths, place)
-    ]
-    return off[0], off[-1]
-
-
 def loiter(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Leaves the path, stands there shifting weight, walks to and fro a little, goes on."""
-    spot = _pick(rng, ground.spots)
-    script, after = _approach(ground, start_s, rng, spot)
+    spot = pick(rng, ground.spots)
+    script, after = approach(ground, start_s, rng, spot)
     for _ in range(int(rng.integers(1, 3))):
         script.hold(float(rng.uniform(3, 5)), 1.6)
         if rng.random() < 0.6:
@@ -107,7 +40,7 @@ def loiter(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     script.hold(float(rng.uniform(2, 5)), 1.6)
     script.walk(after, walk_speed(rng), to_rest=False)
     performer = script.performer()
-    return event("loiter", *_off_path(ground, performer), performer)
+    return event("loiter", *off_path(ground, performer), performer)
 
 
 _WIND_UP = pose(thighs=0.25, knees=0.45, bend=0.25, arms=0.35, elbows=0.9)
@@ -116,8 +49,8 @@ _THROWN = pose(arms=2.7, elbows=0.15, bend=-0.12, nod=-0.35, wings=0.25)
 
 def throw_papers(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Stops and throws papers into the air a few times, then picks them up."""
-    edge = _pick(rng, ground.edges)
-    script, after = _approach(ground, start_s, rng, edge, plain(random_looks(rng)))
+    edge = pick(rng, ground.edges)
+    script, after = approach(ground, start_s, rng, edge, plain(random_looks(rng)))
     script.turn(math.atan2(-script.place[0], -script.place[1]) + float(rng.uniform(-1, 1)))
     script.hold(0.8)
     begin_s = script.t_s
@@ -154,7 +87,7 @@ def throw_papers(ground: Ground, start_s: float, rng: np.random.Generator) -> Ev
 
 def toss_bag(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Stops, throws a bag up and catches it, again and again."""
-    script, after = _approach(ground, start_s, rng, _pick(rng, ground.edges),
+    script, after = approach(ground, start_s, rng, pick(rng, ground.edges),
                               plain(random_looks(rng)))  # fmt: skip
     flight_s = float(rng.uniform(0.75, 1.0))
     script.hold(0.8)
@@ -168,14 +101,14 @@ def toss_bag(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     script.become((0.6, fig.STAND))
     script.walk(after, walk_speed(rng), to_rest=False)
     performer = script.performer()
-    bag = TossedBag(performer, tuple(throws), flight_s, _pick(rng, BAG_COLOURS))
+    bag = TossedBag(performer, tuple(throws), flight_s, pick(rng, BAG_COLOURS))
     return event("toss-bag", begin_s, end_s, performer, bag)
 
 
 def leave_bag(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Puts a bag down beside the path and goes away without it."""
-    spot = _pick(rng, ground.spots)
-    script, after = _approach(ground, start_s, rng, spot, plain(random_looks(rng)))
+    spot = pick(rng, ground.spots)
+    script, after = approach(ground, start_s, rng, spot, plain(random_looks(rng)))
     script.hold(float(rng.uniform(0.5, 2)), 0.6)
     script.become((0.8, fig.STOOP))
     down_s = script.t_s
@@ -184,8 +117,8 @@ def leave_bag(ground: Ground, start_s: float, rng: np.random.Generator) -> Event
     away_s = script.t_s + 1.5
     script.walk(after, 1.5, to_rest=False)
     performer = script.performer()
-    bag = LeftBag(performer, start_s, down_s, _pick(rng, BAG_COLOURS), ground.viewer)
-    begin_s, _ = _off_path(ground, performer)
+    bag = LeftBag(performer, start_s, down_s, pick(rng, BAG_COLOURS), ground.viewer)
+    begin_s, _ = off_path(ground, performer)
 
     def subject(t_s: float) -> Sequence[Body]:
         return [*bag.at(t_s), *(performer.at(t_s) if t_s < away_s else ())]
@@ -193,29 +126,16 @@ def leave_bag(ground: Ground, start_s: float, rng: np.random.Generator) -> Event
     return Event("leave-bag", begin_s, math.inf, (performer, bag), subject)
 
 
-def _walks(
-    way: Sequence[Place], start_s: float, speed: float, rng: np.random.Generator
-) -> Performer:
-    script = Script(start_s, way[0], 0.0, random_looks(rng), rng)
-    script.walk(way[1:], speed, from_rest=False, to_rest=False)
-    return script.performer()
-
-
-def _way(rng: np.random.Generator, ways: Sequence[tuple[Place, ...]]) -> list[Place]:
-    way = list(_pick(rng, ways))
-    return way[::-1] if rng.random() < 0.5 else way
-
-
 def run(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Runs along a path."""
-    way = _way(rng, ground.along)
-    performer = _walks(way, start_s, float(rng.uniform(3.4, 4.6)), rng)
+    way = either_way(rng, ground.along)
+    performer = walks(way, start_s, float(rng.uniform(3.4, 4.6)), rng)
     return event("run", start_s, performer.end_s, performer)
 
 
 def skip(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """A child that hops and skips along a path."""
-    way = _way(rng, ground.along)
+    way = either_way(rng, ground.along)
     looks = child_looks(random_looks(rng), float(rng.uniform(1.05, 1.3)))
     script = Script(start_s, way[0], 0.0, looks, rng)
 
@@ -235,19 +155,19 @@ def skip(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
 
 def cross_grass(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Walks over ground where nobody walks."""
-    performer = _walks(_way(rng, ground.across), start_s, walk_speed(rng), rng)
-    return event("cross-grass", *_off_path(ground, performer), performer)
+    performer = walks(either_way(rng, ground.across), start_s, walk_speed(rng), rng)
+    return event("cross-grass", *off_path(ground, performer), performer)
 
 
 def towards(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Walks towards the camera, where nobody does."""
-    performer = _walks(_pick(rng, ground.towards), start_s, walk_speed(rng), rng)
-    return event("towards", *_off_path(ground, performer), performer)
+    performer = walks(pick(rng, ground.towards), start_s, walk_speed(rng), rng)
+    return event("towards", *off_path(ground, performer), performer)
 
 
 def dance(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Stops and dances on the spot."""
-    script, after = _approach(ground, start_s, rng, _pick(rng, ground.edges))
+    script, after = approach(ground, start_s, rng, pick(rng, ground.edges))
     begin_s = script.t_s
     for _ in range(int(rng.integers(10, 18))):
         side = float(rng.choice([-1.0, 1.0]))
@@ -268,11 +188,11 @@ def dance(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
 
 def wrestle(ground: Ground, start_s: float, rng: np.random.Generator) -> Event:
     """Two people take hold of each other, push and pull and turn about each other."""
-    edge = _pick(rng, ground.edges)
-    script, after = _approach(ground, start_s, rng, edge)
+    edge = pick(rng, ground.edges)
+    script, after = approach(ground, start_s, rng, edge)
     begin_s, seconds = script.t_s, float(rng.uniform(6, 10))
     first = script.heading
-    line = _way(rng, ground.along)
+    line = either_way(rng, ground.along)
     come = Course(line)
     near = come.nearest(edge)
     opposite = (edge[0] + 0.75 * math.sin(first), edge[1] + 0.75 * math.cos(first))

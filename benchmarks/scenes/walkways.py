@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.scenes.crowd import beside
+from benchmarks.scenes.ground import Ground
 from benchmarks.scenes.stage import Site
-from benchmarks.scenes.strangers import Ground
 from streamer.demo import props
 from streamer.demo.actors import Place
 from streamer.demo.backdrop import Backdrop, Field, Painter, facade
@@ -56,11 +56,11 @@ def campus(size: tuple[int, int], rng: np.random.Generator) -> tuple[Site, Groun
             painter.put(props.hedge((x, 34.0), (6.0, 1.4, 1.5), rng), shadow=0.3)
         painter.plant(*props.tree((7.8, 21.0), rng, 6.8, 2.5))
         painter.plant(*props.tree((-8.8, 23.5), rng, 6.2, 2.2))
-        for place in ((1.6, 12.2), (7.4, 12.2)):
-            painter.put(props.column(place, 0.28, 8.0), shadow=0.3)
         painter.put(props.bench((-1.0, 17.6)))
         painter.put(props.bin_((0.6, 17.4)))
         painter.put(props.lamp((-6.8, 17.2), 4.8))
+        for place in ((1.6, 12.2), (7.4, 12.2)):
+            painter.put(props.column(place, 0.28, 8.0), shadow=0.3)
         painter.shade([(3.5, 6), (9, 6), (9, 9.5), (4.5, 9)], 0.2, 8)
         return painter.finish()
 

@@ -236,12 +236,14 @@ def concourse(size: tuple[int, int], rng: np.random.Generator) -> Layout:
         painter.wall((-24, 26), (20, 26), 7.5, back, False)
         side = facade(26, 7.5, rng, _warm(rng, (158, 168, 176)), bay_m=4.2, storey_m=3.9)
         painter.wall((-15, 6), (-15, 26), 7.5, side, False)
-        for place in ((-6.8, 21.5), (6.8, 21.5), (-6.8, 12.5), (6.8, 12.5)):
-            painter.put(props.column(place), shadow=0.22)
         for x in (-11.0, 11.6):
             painter.put(props.shrub((x, 23.6), (2.6, 0.9, 1.2), rng), shadow=0.22)
+        for x in (-6.8, 6.8):
+            painter.put(props.column((x, 21.5)), shadow=0.22)
         painter.put(props.bench((11.0, 16.4)), shadow=0.25)
         painter.put(props.bench((13.0, 16.4)), shadow=0.25)
+        for x in (-6.8, 6.8):
+            painter.put(props.column((x, 12.5)), shadow=0.22)
         painter.put(props.bin_((8.2, 12.2)), shadow=0.25)
         for place in ((-3, 9), (3, 9), (-3, 16), (3, 16), (-11, 14), (11, 14)):
             painter.glow(place, 3.6, 0.13)
