@@ -151,7 +151,7 @@ class Observer:
         due = None
         if self._run is not None and t_s - self._added_s >= _AGREEMENT * GAP_S:
             self._added_s = t_s
-            self._run.add(luma, motion)
+            self._run.add(luma, motion, window.picture)
             self._waited += 1
             if len(tokens) and self._waited >= self._encoder_period:
                 self._waited = 0

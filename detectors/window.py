@@ -21,9 +21,12 @@ class Window:
     analysed.
     `generation`: changes when the picture starts anew (reconnect, other size, gap in time), so
     that what was carried over from earlier frames must be forgotten.
+    `picture`: the newest frame in more detail, (ph, pw, 3) BGR or (ph, pw) luma, uint8, of the same
+    scene as `frames[-1]`; None where there is nothing finer. A view, too.
     """
 
     frames: tuple[NDArray[np.uint8], ...]
     times_s: tuple[float, ...]
     seq: int
     generation: int
+    picture: NDArray[np.uint8] | None = None

@@ -22,11 +22,13 @@ from dataclasses import asdict, dataclass, fields
 
 from sorawatch import ModelError
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 METADATA_KEY = "sorawatch.encoder"
 INPUTS = ("X", "past")
 OUTPUTS = ("window", "tokens", "anomaly", "features")
-CHANNELS = ("luma", "flow_x", "flow_y", "difference")
+CHANNELS = ("luma_00", "luma_01", "luma_10", "luma_11", "flow_x", "flow_y", "difference")
+LUMA, FLOW, DIFFERENCE = slice(0, 4), slice(4, 6), 6
+"""Where they stand along C."""
 STRIDE_PX = 16
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Larger files are refused unread: the shipped one has a few MB."""

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.encoder.contract import STRIDE_PX
+from detectors.encoder.contract import DIFFERENCE, FLOW, LUMA, STRIDE_PX
+from detectors.encoder.features import FLOW_LIMIT
 from detectors.encoder.footage import Run
 from detectors.encoder.plant import (
     ANOMALIES,
@@ -21,6 +22,7 @@ from detectors.encoder.plant import (
     crop,
     moving_boxes,
     paste,
+    resize,
     scale,
     take,
     turn,
@@ -41,10 +43,10 @@ _PLANTED, _CLEAR = 0.15, 0.02
 class Batch:
     """B windows and what is true of them; h, w in cells of 16 px.
 
-    `x` (B, T, 4, H, W) float32. `kind` (B, h, w) int64: `Kind` of what was planted in the cell,
+    `x` (B, T, 7, H, W) float32. `kind` (B, h, w) int64: `Kind` of what was planted in the cell,
     -1 where a thing only touches it. `planted` (B, h, w) float32: 1 anomaly, 0 none, -1 not to be
     counted. `moving` (B, h, w) float32: share of the cell that moves. `future` (B, 3, H, W)
-    float32: flow x, y and difference of the frame after the newest, as channels 1 to 3 of X.
+    float32: flow x, y and difference of the frame after the newest, as in X.
     `group` (B,) int64: windows of one group share it; they are `GROUP` views of the same camera,
     cut at the same place, at other times.
     """
@@ -158,16 +160,15 @@ class Batches:
             kind = Kind(int(rng.choice(_KINDS, p=_SHARES)))
             self._plant(x, covered, kind, view.camera, run, view.box[:2], rng)
         if view.zoom != 1.0:
-            x, future, covered = (_zoom(a, self._crop, view.zoom) for a in (x, future, covered))
+            x, future = (_zoom(a, self._crop, view.zoom) for a in (x, future))
+            covered = np.stack([cv2.resize(plane, self._crop[::-1]) for plane in covered])
         if view.mirrored:
-            x, future, covered = (a[..., ::-1].copy() for a in (x, future, covered))
-            x[:, 1] *= -1
-            future[1] *= -1
+            x, future, covered = _mirror(x), _mirror(future), covered[..., ::-1].copy()
         if augment:
             _light(x, rng)
         kinds, planted = _cells(covered)
-        moving = _mean_cells((np.abs(x[-1, 1:]).max(0) > 0).astype(np.float32))
-        return x, kinds, planted, moving, future[1:].copy()
+        moving = _mean_cells((np.abs(x[-1, LUMA.stop :]).max(0) > 0).astype(np.float32))
+        return x, kinds, planted, moving, future[LUMA.stop :].copy()
 
     def _place(
         self, run: Run, i: int, height: int, width: int, rng: np.random.Generator
@@ -263,21 +264,27 @@ class Batches:
         return known
 
 
-def _zoom(a: NDArray[np.float32], size: tuple[int, int], zoom: float) -> NDArray[np.float32]:
-    """Resize the last two axes; flow (channels 1 and 2 of X) grows with them."""
-    planes = a.reshape(-1, *a.shape[-2:])
-    resized = np.stack([cv2.resize(p, (size[1], size[0])) for p in planes]).astype(np.float32)
-    out = resized.reshape(*a.shape[:-2], *size)
-    if a.shape[-3] == 4:
-        out[..., 1:3, :, :] = np.clip(out[..., 1:3, :, :] * np.float32(zoom), -2.0, 2.0)
+def _zoom(x: NDArray[np.float32], size: tuple[int, int], zoom: float) -> NDArray[np.float32]:
+    """Frames of X (..., 7, h, w) at another size; flow grows with them."""
+    out = resize(x, size)
+    flow = out[..., FLOW, :, :]
+    np.clip(flow * np.float32(zoom), -FLOW_LIMIT, FLOW_LIMIT, out=flow)
+    return out
+
+
+def _mirror(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Frames of X seen in a mirror: left is right."""
+    out = x[..., ::-1].copy()
+    out[..., LUMA, :, :] = out[..., (1, 0, 3, 2), :, :]
+    out[..., FLOW.start, :, :] *= -1
     return out
 
 
 def _light(x: NDArray[np.float32], rng: np.random.Generator) -> None:
     """Change light and contrast of a window, in place."""
     gain, lift = np.float32(np.exp(rng.uniform(-0.35, 0.35))), np.float32(rng.uniform(-0.1, 0.1))
-    x[:, 0] = np.clip((x[:, 0] - 0.5) * gain + 0.5 + lift, 0.0, 1.0)
-    x[:, 3] = np.minimum(x[:, 3] * gain, 4.0)
+    x[:, LUMA] = np.clip((x[:, LUMA] - 0.5) * gain + 0.5 + lift, 0.0, 1.0)
+    x[:, DIFFERENCE] = np.minimum(x[:, DIFFERENCE] * gain, 4.0)
 
 
 def _mean_cells(plane: NDArray[np.float32]) -> NDArray[np.float32]:

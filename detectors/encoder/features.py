@@ -1,17 +1,25 @@
 """What the encoder is given: luma and motion of the last frames as one array.
 
-Channels of X (T, C, H, W) float32, at analysis size, oldest frame first:
-0 luma / 255; 1, 2 flow x and y in units of 8 px per 0.2 s, clipped to [-2, 2]; 3 absolute
-difference / 64. Where nothing moves, 1 to 3 are zero.
+Channels of X (T, C, H, W) float32, H and W those of the luma that motion is measured on, oldest
+frame first:
+
+0 to 3  luma / 255 at twice that size, its pixels (2y + i, 2x + j) in channel 2i + j: how a thing
+        moves shows in few pixels, what it is does not;
+4, 5    flow x and y in units of 8 px per 0.2 s, clipped to [-2, 2];
+6       absolute difference / 64.
+
+Where nothing moves, 4 to 6 are zero; of a frame in which nothing moves at all the luma is that of
+the analysis, enlarged, so that still footage costs nothing.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.encoder.contract import STRIDE_PX
+from detectors.encoder.contract import CHANNELS, DIFFERENCE, FLOW, LUMA, STRIDE_PX
 from detectors.motion import STILL, Motion
 
 FLOW_UNIT_PX = 8.0
@@ -19,25 +27,61 @@ FLOW_LIMIT = 2.0
 DIFFERENCE_UNIT = 64.0
 
 
-def write_frame(out: NDArray[np.float32], luma: NDArray[np.uint8], motion: Motion) -> None:
-    """Fill one frame of X, `out` (4, h, w), from its luma (h, w) and its motion."""
-    np.multiply(luma, np.float32(1 / 255), out=out[0])
+def detail_of(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Luma (2h, 2w) uint8 of a picture, (ph, pw, 3) BGR or (ph, pw); `shape`: (h, w)."""
+    if picture.ndim == 3:
+        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+    size = (2 * shape[1], 2 * shape[0])
+    if picture.shape == size[::-1]:
+        return picture.copy()
+    shrinks = picture.shape[0] >= size[1] and picture.shape[1] >= size[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
+
+
+def pack(luma: NDArray[np.generic]) -> NDArray[np.generic]:
+    """(..., 2h, 2w) to (..., 4, h, w): each 2x2 pixels side by side, a view."""
+    *rest, height, width = luma.shape
+    parts = luma.reshape(*rest, height // 2, 2, width // 2, 2)
+    n = len(rest)
+    parts = parts.transpose(*range(n), n + 1, n + 3, n, n + 2)
+    return parts.reshape(*rest, 4, height // 2, width // 2)
+
+
+def unpack(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `pack` undid: (..., 4, h, w) to (..., 2h, 2w)."""
+    *rest, _, h, w = planes.shape
+    n = len(rest)
+    parts = planes.reshape(*rest, 2, 2, h, w).transpose(*range(n), n + 2, n, n + 3, n + 1)
+    return parts.reshape(*rest, 2 * h, 2 * w)
+
+
+def write_frame(out: NDArray[np.float32], detail: NDArray[np.uint8], motion: Motion) -> None:
+    """Fill one frame of X, `out` (7, h, w), from its luma (2h, 2w) and its motion."""
+    for channel in range(4):
+        phase = detail[channel // 2 :: 2, channel % 2 :: 2]
+        np.multiply(phase, np.float32(1 / 255), out=out[channel])
     if motion.flow is None or motion.moving is None or motion.difference is None:
-        out[1:] = 0.0
+        out[LUMA.stop :] = 0.0
         return
-    np.multiply(motion.flow[:, :, 0], np.float32(1 / FLOW_UNIT_PX), out=out[1])
-    np.multiply(motion.flow[:, :, 1], np.float32(1 / FLOW_UNIT_PX), out=out[2])
-    np.clip(out[1:3], -FLOW_LIMIT, FLOW_LIMIT, out=out[1:3])
+    flow = out[FLOW]
+    np.multiply(motion.flow[:, :, 0], np.float32(1 / FLOW_UNIT_PX), out=flow[0])
+    np.multiply(motion.flow[:, :, 1], np.float32(1 / FLOW_UNIT_PX), out=flow[1])
+    np.clip(flow, -FLOW_LIMIT, FLOW_LIMIT, out=flow)
     # Beyond noise only: the grain of the camera is none of the encoder's business.
-    np.multiply(motion.difference, np.float32(1 / DIFFERENCE_UNIT), out=out[3])
-    out[3] *= motion.moving
+    np.multiply(motion.difference, np.float32(1 / DIFFERENCE_UNIT), out=out[DIFFERENCE])
+    out[DIFFERENCE] *= motion.moving
 
 
 @dataclass(slots=True)
 class _Frame:
-    """One frame of a run: what it showed, or, once the encoder has seen it, its features."""
+    """One frame of a run: what it showed, or, once the encoder has seen it, its features.
+
+    `luma`: (2h, 2w), or (h, w) of a frame in which nothing moved.
+    """
 
     luma: NDArray[np.uint8]
+    shape: tuple[int, ...]
     motion: Motion
     features: NDArray[np.float32] | None = None
 
@@ -62,21 +106,27 @@ class MotionRun:
         """Forget all frames, as on a new generation."""
         self._frames.clear()
 
-    def add(self, luma: NDArray[np.uint8], motion: Motion) -> None:
-        """Add the newest frame; one of another size forgets those before it."""
-        if self._frames and self._frames[-1].luma.shape != luma.shape:
+    def add(
+        self, luma: NDArray[np.uint8], motion: Motion, picture: NDArray[np.uint8] | None = None
+    ) -> None:
+        """Add the newest frame; one of another size forgets those before it.
+
+        `luma`: (h, w). `picture`: the same in more detail, see `detail_of`.
+        """
+        if self._frames and self._frames[-1].shape != luma.shape:
             self._frames.clear()
-        luma = luma.copy()
+        still = motion.still or picture is None
+        shown = luma.copy() if still or picture is None else detail_of(picture, luma.shape)
         while len(self._frames) < (self._frames.maxlen or 1) - 1:
-            self._frames.append(_Frame(luma, STILL))
-        self._frames.append(_Frame(luma, motion))
+            self._frames.append(_Frame(shown, luma.shape, STILL))
+        self._frames.append(_Frame(shown, luma.shape, motion))
 
     def window(self) -> NDArray[np.float32]:
-        """X (T, 4, h, w) of all frames held; ValueError when there is none."""
+        """X (T, 7, h, w) of all frames held; ValueError when there is none."""
         return _stack(list(self._frames))
 
     def fresh(self) -> NDArray[np.float32]:
-        """X (N, 4, h, w) of the newest frames, whose features are not known; N >= 1."""
+        """X (N, 7, h, w) of the newest frames, whose features are not known; N >= 1."""
         return _stack([f for f in self._frames if f.features is None])
 
     def past(self, feature_dim: int) -> NDArray[np.float32]:
@@ -84,7 +134,7 @@ class MotionRun:
         known = [f.features for f in self._frames if f.features is not None]
         if known:
             return np.stack(known)
-        h, w = self._frames[-1].luma.shape
+        h, w = self._frames[-1].shape
         return np.empty((0, feature_dim, -(-h // STRIDE_PX), -(-w // STRIDE_PX)), np.float32)
 
     def remember(self, features: NDArray[np.float32]) -> None:
@@ -98,7 +148,10 @@ class MotionRun:
 def _stack(frames: list[_Frame]) -> NDArray[np.float32]:
     if not frames:
         raise ValueError("a window needs at least one frame")
-    x = np.empty((len(frames), 4, *frames[-1].luma.shape), np.float32)
+    x = np.empty((len(frames), len(CHANNELS), *frames[-1].shape), np.float32)
     for out, frame in zip(x, frames, strict=True):
-        write_frame(out, frame.luma, frame.motion)
+        luma = frame.luma
+        if luma.shape == frame.shape:
+            luma = detail_of(luma, frame.shape)
+        write_frame(out, luma, frame.motion)
     return x

@@ -16,13 +16,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.encoder.features import detail_of
 from detectors.motion import MotionAnalyser
 from detectors.window import Window
 from sorawatch import SourceError
 
 log = logging.getLogger(__name__)
 
-CHAIN_VERSION = 2  # a change of the motion chain or of this file's format makes caches stale
+CHAIN_VERSION = 3  # a change of the motion chain or of this file's format makes caches stale
+PARTS = ("picks", "flow", "difference")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 FOLDER_FPS = 10.0
 """Rate of a folder of pictures, which does not say its own."""
@@ -32,26 +34,27 @@ FOLDER_FPS = 10.0
 class Run:
     """A clip at one speed: evenly spaced frames, `period` of footage apart, with their motion.
 
-    `luma` (N, h, w) uint8; `flow` (N, h, w, 2) float16, px per frame; `difference` (N, h, w) uint8,
-    zero where nothing moves. `camera`: runs of the same camera share it. `speed`: 2.0 shows twice
+    `flow` (N, h, w, 2) float16, px per frame; `difference` (N, h, w) uint8, zero where nothing
+    moves. `details` (M, 2h, 2w) uint8: luma of the whole clip, of which frame i is number `picks[i]`. `camera`: runs of the same camera share it. `speed`: 2.0 shows twice
     as much footage from frame to frame as a live camera would.
     """
 
     name: str
     camera: str
     speed: float
-    luma: NDArray[np.uint8]
+    details: NDArray[np.uint8]
+    picks: NDArray[np.int64]
     flow: NDArray[np.float16]
     difference: NDArray[np.uint8]
 
     def __len__(self) -> int:
         """Frames."""
-        return len(self.luma)
+        return len(self.picks)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of its frames."""
-        return self.luma.shape[1], self.luma.shape[2]
+        return self.difference.shape[1], self.difference.shape[2]
 
 
 def find_footage(root: Path, patterns: Sequence[str]) -> list[Path]:
@@ -136,7 +139,10 @@ def _make(
     """Decode the clip once, run the motion chain for each speed, write all or nothing."""
     times: list[float] = []
     lumas: list[NDArray[np.uint8]] = []
+    details: list[NDArray[np.uint8]] = []
     for t, image in frames_of(path):
+        if times and t < times[-1] + 0.4 * period_s * min(speeds):
+            continue  # nothing will ask for it
         luma = analysis_luma(image, px)
         if lumas and luma.shape != lumas[0].shape:
             raise SourceError(
@@ -144,18 +150,20 @@ def _make(
             )
         times.append(t)
         lumas.append(luma)
+        details.append(detail_of(image, luma.shape))
     if len(lumas) < 2:
         raise SourceError(f"{path}: holds {len(lumas)} frame, motion needs two", "ended")
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent))
+    np.save(work / "details.npy", np.stack(details))
     names: list[str] = []
     for speed in speeds:
         for phase in range(2 if speed == 1.0 else 1):
             picks = _pick(times, period_s * speed, phase * period_s / 2)
-            run = _run([lumas[i] for i in picks], camera, speed, path.name, period_s)
             name = f"{speed:g}-{phase}"
-            for part in ("luma", "flow", "difference"):
-                np.save(work / f"{name}-{part}.npy", getattr(run, part))
+            parts = (np.array(picks), *_motion([lumas[i] for i in picks], period_s))
+            for part, array in zip(PARTS, parts, strict=True):
+                np.save(work / f"{name}-{part}.npy", array)
             names.append(name)
     (work / "done").write_text(" ".join(names))
     try:
@@ -174,9 +182,10 @@ def _pick(times: Sequence[float], step_s: float, start_s: float) -> list[int]:
     return [int(i) for i in dict.fromkeys(nearest)]
 
 
-def _run(
-    lumas: list[NDArray[np.uint8]], camera: str, speed: float, name: str, period_s: float
-) -> Run:
+def _motion(
+    lumas: list[NDArray[np.uint8]], period_s: float
+) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+    """Flow and difference of each frame, as in `Run`."""
     analyser = MotionAnalyser()
     n, (h, w) = len(lumas), lumas[0].shape
     flow = np.zeros((n, h, w, 2), np.float16)
@@ -188,13 +197,13 @@ def _run(
         if motion.flow is not None and motion.difference is not None and motion.moving is not None:
             flow[i] = np.clip(motion.flow, -100, 100)
             difference[i] = motion.difference * motion.moving
-    return Run(name, camera, speed, np.stack(lumas), flow, difference)
+    return flow, difference
 
 
 def _open(folder: Path, name: str, clip: str, camera: str) -> Run:
     parts = [
-        np.load(folder / f"{name}-{part}.npy", mmap_mode="r", allow_pickle=False)
-        for part in ("luma", "flow", "difference")
+        np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+        for part in ("details", *(f"{name}-{part}" for part in PARTS))
     ]
     return Run(clip, camera, float(name.split("-", maxsplit=1)[0]), *parts)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from detectors.encoder.contract import CHANNELS
+from detectors.encoder.contract import CHANNELS, LUMA
 from detectors.encoder.pyramid import CELLS, GRIDS, INTERVALS, SpaceTimePyramid, TimePool
 
 
@@ -31,42 +31,67 @@ class EncoderConfig:
     layers: int = 3
     window_dim: int = 128
     token_dim: int = 48
-    stem: tuple[int, int] = (32, 64)
+    stem: tuple[int, int, int] = (24, 48, 64)
     dropout: float = 0.1
 
 
 class Stem(nn.Module):
-    """Three strided convolutions, each relu(norm(w * x + b)): (N, C, H, W) -> (N, D, h, w).
+    """Four strided convolutions and two with a way past: (N, C, H, W) -> (N, D, h, w).
 
-    h = ceil(H / 16). Cheap because 2-D: the motion over time is in the channels already.
+    Each is relu(norm(w * x + b)), those with a way past relu(x + norm(w * x + b)); h = ceil(H / 16).
+    Cheap because 2-D: the motion over time is in the channels already.
     """
 
     # What brings each channel to about unit size: luma less its mean, flow (1 = 8 px), difference.
     gain: Tensor
 
-    def __init__(self, widths: tuple[int, int], dim: int) -> None:
-        """`widths`: channels after the first two convolutions; `dim`: D."""
+    def __init__(self, widths: tuple[int, int, int], dim: int) -> None:
+        """`widths`: channels at strides 2, 4 and 8; `dim`: D."""
         super().__init__()
-        gain = torch.tensor([4.0, 4.0, 4.0, 2.0]).reshape(1, len(CHANNELS), 1, 1)
+        gain = torch.tensor([4.0] * 4 + [4.0, 4.0, 2.0]).reshape(1, len(CHANNELS), 1, 1)
         self.register_buffer("gain", gain, persistent=False)
-        first, second = widths
+        first, second, third = widths
         self.layers = nn.Sequential(
-            nn.Conv2d(len(CHANNELS), first, 5, stride=4, padding=2, bias=False),
-            nn.BatchNorm2d(first),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(first, second, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(second),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(second, dim, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(dim),
-            nn.ReLU(inplace=True),
+            Convolution(len(CHANNELS), first, 2),
+            Convolution(first, second, 2),
+            Past(second),
+            Convolution(second, third, 2),
+            Past(third),
+            Convolution(third, dim, 2),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Reduce (N, C, H, W) to (N, D, ceil(H/16), ceil(W/16))."""
-        luma, motion = x[:, :1], x[:, 1:]
-        luma = luma - luma.mean((2, 3), keepdim=True)  # how light it is says nothing
+        luma, motion = x[:, LUMA], x[:, LUMA.stop :]
+        luma = luma - luma.mean((1, 2, 3), keepdim=True)  # how light it is says nothing
         y: Tensor = self.layers(torch.cat([luma, motion], 1) * self.gain)
+        return y
+
+
+class Convolution(nn.Sequential):
+    """relu(norm(w * x)), 3x3: (N, A, H, W) -> (N, B, ceil(H / stride), ceil(W / stride))."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        """`inputs`, `outputs`: A and B."""
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Past(nn.Module):
+    """relu(x + norm(w * x)), 3x3: (N, A, H, W) -> the same."""
+
+    def __init__(self, width: int) -> None:
+        """`width`: A."""
+        super().__init__()
+        self.convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the convolution finds."""
+        y: Tensor = torch.relu(x + self.norm(self.convolution(x)))
         return y
 
 

@@ -6,7 +6,8 @@
 3. next:    the motion pattern of the frame after it, from the past alone;
 4. unlike:  the distance of a cell's token to the nearest normal ones of the same camera, at other
             times and about the same place, tells what is planted: what the token is used for;
-5. group:   window vectors of one camera are alike, those of different cameras are not.
+5. group:   window vectors of one camera are alike, those of different cameras are not;
+6. dynamics: how the window moves as a whole, read linearly from its vector.
 
 Only the encoder is kept afterwards; the heads here are thrown away.
 """
@@ -21,13 +22,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectors.appearance import PLACE_WEIGHT
-from detectors.encoder.contract import STRIDE_PX
+from detectors.encoder.contract import LUMA, STRIDE_PX
 from detectors.encoder.data import IGNORED, Batch
+from detectors.encoder.dynamics import DYNAMICS, dynamics
 from detectors.encoder.model import EncoderConfig
 from detectors.encoder.plant import Kind
 
 PATTERN = 7
-LOOK_SIDE = 4
+LOOK_SIDE = 8
 MOVING_SHARE = 0.1
 FEWEST_NORMAL = 8
 STILL_WEIGHT = 0.05
@@ -58,8 +60,8 @@ def pattern(motion: Tensor) -> Tensor:
 
 
 def look(luma: Tensor) -> Tensor:
-    """Look of each cell: (B, 1, H, W) -> (B, 16, h, w), 4x4 means less the cell's mean."""
-    small = F.avg_pool2d(luma, STRIDE_PX // LOOK_SIDE) * 4.0
+    """Look of each cell: (B, 4, H, W) -> (B, 64, h, w), 8x8 means less the cell's mean."""
+    small = F.avg_pool2d(luma.mean(1, keepdim=True), STRIDE_PX // LOOK_SIDE) * 4.0
     cells = F.pixel_unshuffle(small, LOOK_SIDE)
     return cells - cells.mean(1, keepdim=True)
 
@@ -75,6 +77,8 @@ class Objectives(nn.Module):
         self.now = nn.Conv2d(config.token_dim, PATTERN, 1)
         self.look = nn.Conv2d(config.token_dim, LOOK_SIDE**2, 1)
         self.next = nn.Conv2d(config.token_dim, PATTERN, 1)
+        self.dynamics = nn.Linear(config.window_dim, DYNAMICS)
+        self.usual = nn.BatchNorm1d(DYNAMICS, affine=False)  # of its targets
         # A distance of 1 is usual; see `detectors.appearance`.
         self.steepness = nn.Parameter(torch.tensor(1.5))
         self.middle = nn.Parameter(torch.tensor(1.0))
@@ -99,13 +103,16 @@ class Objectives(nn.Module):
                 F.cross_entropy(self.kind(tokens), kind.clamp(min=0), reduction="none"),
                 weight * (kind != IGNORED),
             ),
-            "now": _mean(_distance(self.now(tokens), pattern(x[:, -1, 1:])), weight),
-            "look": _mean(_distance(self.look(tokens), look(x[:, -1, :1])), weight),
+            "now": _mean(_distance(self.now(tokens), pattern(x[:, -1, LUMA.stop :])), weight),
+            "look": _mean(_distance(self.look(tokens), look(x[:, -1, LUMA])), weight),
             "next": _mean(
                 _distance(self.next(tokens), pattern(torch.from_numpy(batch.future))),
                 weight * clear,
             ),
             "unlike": self._unlike(tokens, moving, kind, planted, torch.from_numpy(batch.group)),
+            "dynamics": F.smooth_l1_loss(
+                self.dynamics(window), self.usual(dynamics(x[:, :, LUMA.stop :])), beta=0.5
+            ),
             "group": _contrast(window, torch.from_numpy(batch.group)),
         }
         total = torch.stack([self.weights[k] * v for k, v in losses.items() if k in self.weights])

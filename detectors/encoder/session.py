@@ -175,9 +175,10 @@ class EncoderSession:
         """Run `new` frames after the features of `known`, and check what comes out."""
         c = self.contract
         h, w = -(-height // STRIDE_PX), -(-width // STRIDE_PX)
-        trial = np.linspace(0, 1, new * 4 * height * width, dtype=np.float32)
+        channels = len(c.channels)
+        trial = np.linspace(0, 1, new * channels * height * width, dtype=np.float32)
         feed = {
-            "X": trial.reshape(1, new, 4, height, width),
+            "X": trial.reshape(1, new, channels, height, width),
             "past": np.zeros((1, known, c.feature_dim, h, w), np.float32),
         }
         try:

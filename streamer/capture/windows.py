@@ -146,7 +146,7 @@ class WindowCutter:
         time_s = (header.t_media_ns - self._origin_ns) / 1e9
         past.append(_Past(header.seq, time_s, stored.luma))
         _, times_s, lumas = zip(*past, strict=True)
-        window = Window(lumas, times_s, self._seq, self._generation)
+        window = Window(lumas, times_s, self._seq, self._generation, stored.picture)
         return RingWindow(self._ring, window, stored, past[0].seq)
 
     def _differs(self, stored: StoredFrame, last: FrameHeader) -> bool:
