@@ -8,8 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from detectors import figure
 from detectors.appearance import HeldMap
+from detectors.figure import MEMORY_S
 from detectors.fitting import NormalityFitter
+from detectors.ground import Ground
 from detectors.normality import Normality
 from detectors.observer import (
     ENCODER_PERIOD,
@@ -23,6 +26,9 @@ from detectors.score import Score
 from detectors.scoring import Reason, Smoother, largest, score_of
 from detectors.window import Window
 
+LOOK_STILL_S = 1.0
+"""While nothing changes, what stands out is looked at so often, seconds."""
+
 _Due = tuple[int, EncoderInput]
 """Index in the batch, and what the encoder is to be given."""
 
@@ -31,41 +37,74 @@ B = TypeVar("B")
 
 
 class Scorer:
-    """Scores one camera's observations, in order. Not for use by two threads at once."""
+    """Scores one camera's observations, in order. Not for use by two threads at once.
+
+    The score is the larger of two: of what moves, and of what stands out from the empty scene.
+    """
 
     def __init__(self, normality: Normality) -> None:
         """Score against `normality`."""
         self.normality = normality
-        self._smoother = Smoother()
-        self._held = HeldMap()
-        self._reason: Reason | None = None
+        self._ground = Ground(normality.figures.scene)
         self._generation: int | None = None
+        self.reset()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the picture is not of the scene that normality knows: moved, or other light."""
+        return self._ground.foreign
 
     def reset(self) -> None:
         """Forget what was before, as after a reconnect."""
-        self._smoother = Smoother()
+        self._moving, self._standing = Smoother(), Smoother(MEMORY_S)
+        self._reasons: list[Reason | None] = [None, None]
         self._held = HeldMap()
-        self._reason = None
+        self._figure_value = 0.0
+        self._looked_s: float | None = None
+        self._ground.reset()
 
     def step(self, observation: Observation) -> Score:
         """Score the newest frame."""
         if observation.generation != self._generation:
             self._generation = observation.generation
             self.reset()
-        tokens, value = observation.tokens, 0.0
-        fresh = None
+        passed_s = observation.passed_s
+        moving = self._moving.step(self._of_motion(observation), passed_s)
+        standing = self._standing.step(self._of_figures(observation), passed_s)
+        reason = self._reasons[0 if moving >= standing else 1]
+        return score_of(observation.t_s, max(moving, standing), reason)
+
+    def _of_motion(self, observation: Observation) -> float:
+        """Surprise of what moves in this frame."""
+        tokens, fresh = observation.tokens, None
         if observation.encoded is not None:
             fresh = self.normality.appearance_of(tokens, observation.encoded)
         held = self._held.step(fresh, observation.t_s, observation.generation)
-        if len(tokens):
-            surprise = self.normality.surprise(tokens, held)
-            value = largest(surprise.total)
-            # While a score fades, the reason for its height stays.
-            if value > 0.0 and (self._reason is None or value >= 0.5 * self._smoother.value):
-                self._reason = self.normality.reason(tokens, surprise)
-        return score_of(
-            observation.t_s, self._smoother.step(value, observation.passed_s), self._reason
-        )
+        if not len(tokens):
+            return 0.0
+        surprise = self.normality.surprise(tokens, held)
+        value = largest(surprise.total)
+        # While a score fades, the reason for its height stays.
+        if value > 0.0 and (self._reasons[0] is None or value >= 0.5 * self._moving.value):
+            self._reasons[0] = self.normality.reason(tokens, surprise)
+        return value
+
+    def _of_figures(self, observation: Observation) -> float:
+        """Surprise of what stands out from the empty scene; what it last was while all is still."""
+        if observation.whole:  # the camera or the light: nothing to compare
+            return 0.0
+        since_s = observation.t_s - self._looked_s if self._looked_s is not None else 0.0
+        if self._looked_s is not None and not observation.changed and since_s < LOOK_STILL_S:
+            return self._figure_value
+        self._looked_s = observation.t_s
+        figures = self._ground.step(observation.cells, since_s)
+        self._figure_value = 0.0
+        if len(figures):
+            surprise = figure.surprise(figures, self.normality.figures)
+            self._figure_value = value = largest(surprise.total)
+            if value > 0.0 and (self._reasons[1] is None or value >= 0.5 * self._standing.value):
+                self._reasons[1] = self.normality.figure_reason(figures, surprise)
+        return self._figure_value
 
 
 @dataclass(slots=True)
@@ -161,6 +200,15 @@ class Detector:
         frames score nothing.
         """
         return self._cameras[camera].changed
+
+    def foreign(self, camera: str) -> bool:
+        """Whether the camera shows another scene than the one its normality was learned from.
+
+        It was moved, or the light is quite another (day and infrared night). What stands out from
+        the scene is not scored then; the new scene is taken up within minutes.
+        """
+        scorer = self._cameras[camera].scorer
+        return scorer is not None and scorer.foreign
 
     def step(self, batch: Sequence[tuple[str, Window]]) -> list[Score | None]:
         """Score the newest frame of each window: (camera, window), at most one for each camera.

@@ -2,19 +2,22 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import appearance, pattern
+from detectors import appearance, figure, pattern
 from detectors.arrayfile import dump, parse, read_file, write_atomic
 from detectors.bank import Bank, thin
 from detectors.calibration import Calibration, event_peaks
+from detectors.figure import FigureNormality
 from detectors.footage import Block, Footage
+from detectors.ground import Figures, Ground, empty_scene
 from detectors.normality import AppearanceNormality, Facts, Normality
 from detectors.observer import Encoder, Observation, Observer
-from detectors.scoring import Smoother, fuse
+from detectors.scoring import Smoother, fuse, largest
 from detectors.speed import fit_profile, usual_speed
 from detectors.tail import Tail, fit_tail
 from detectors.tokens import SPEED, TRACKED, Tokens
@@ -29,9 +32,10 @@ FOLDS = 4
 _GROUPS = 24  # neighbouring blocks are alike: left out together, so many groups in all
 _LONGEST_GROUP = 20
 _FEWEST_TOKENS = 40
+_SCENE_PICTURES = 400
 _SEED = 11
 _PROGRESS = "sorawatch.learning"
-_VERSION = 1
+_VERSION = 2
 
 
 class NormalityFitter:
@@ -155,6 +159,7 @@ def fit(blocks: list[Block], facts: Facts) -> Normality:
         looks, surprise = _fit_appearance(blocks, seen)
         surprises.append(surprise)
     total = fuse(np.stack(surprises))
+    figures, standing = _fit_figures(blocks, seen)
     return Normality(
         facts=facts,
         profile=profile,
@@ -163,8 +168,9 @@ def fit(blocks: list[Block], facts: Facts) -> Normality:
         bank=pattern_bank,
         speed_tail=speed_tail,
         pattern_tail=pattern_tail,
+        figures=figures,
         appearance=looks,
-        calibration=_calibrate(seen, total),
+        calibration=_calibrate(seen, total, standing),
     )
 
 
@@ -263,17 +269,60 @@ def _spread_over_tokens(
     return out
 
 
-def _calibrate(seen: _Seen, surprise: NDArray[np.float64]) -> Calibration:
+def _fit_figures(blocks: list[Block], seen: _Seen) -> tuple[FigureNormality, NDArray[np.float64]]:
+    """Normality of figures, and the left-out surprise (n,) of every frame, held between looks."""
+    cells = np.concatenate([block.cells for block in blocks])
+    looks = np.flatnonzero(np.concatenate([block.looks for block in blocks]))
+    scene = empty_scene(cells[:: max(1, len(cells) // _SCENE_PICTURES)])
+    found = _walk(scene, cells, seen.t_s[looks], seen.run[looks])
+    figures = Figures(
+        rows=np.concatenate([f.rows for f in found]),
+        cols=np.concatenate([f.cols for f in found]),
+        features=np.concatenate([f.features for f in found]),
+        grid=seen.tokens.grid,
+    )
+    look = np.repeat(np.arange(len(found)), [len(f) for f in found])
+    spread = figure.shape_spread(figures)
+    bank, left_out = _bank(figure.place(figures, spread), seen.frame_fold[looks][look])
+    tail = fit_tail(left_out) if len(left_out) >= _FEWEST_TOKENS else _steep_tail()
+    surprise = tail(left_out)
+    edges = np.searchsorted(look, np.arange(len(found) + 1))
+    values = np.array([largest(surprise[a:b]) for a, b in pairwise(edges.tolist())])
+    held = np.maximum(np.searchsorted(looks, np.arange(len(seen.t_s)), side="right") - 1, 0)
+    return FigureNormality(scene, spread, bank, tail), values[held]
+
+
+def _walk(
+    scene: NDArray[np.uint8],
+    cells: NDArray[np.uint8],
+    t_s: NDArray[np.float64],
+    run: NDArray[np.int64],
+) -> list[Figures]:
+    """Figures of every look, in order, as when watching live."""
+    ground, found = Ground(scene), []
+    for i, picture in enumerate(cells):
+        follows = i > 0 and run[i] == run[i - 1]
+        if not follows:
+            ground.reset()
+        found.append(ground.step(picture, float(t_s[i] - t_s[i - 1]) if follows else 0.0))
+    return found
+
+
+def _calibrate(
+    seen: _Seen, surprise: NDArray[np.float64], standing: NDArray[np.float64]
+) -> Calibration:
     """Event peaks of the left-out frames' scores."""
     n = len(seen.t_s)
     highest = np.zeros(n)
     np.maximum.at(highest, seen.frame, surprise)
     counts = np.bincount(seen.frame, minlength=n)
     values = np.maximum(highest - np.log(np.maximum(counts, 1)), 0.0)
-    smoother, run = Smoother(), -1
+    smoothers, run = (Smoother(), Smoother(figure.MEMORY_S)), -1
     smooth = np.zeros(n)
     for i in range(n):
         if seen.run[i] != run:
-            smoother, run = Smoother(), int(seen.run[i])
-        smooth[i] = smoother.step(float(values[i]), float(seen.passed_s[i]))
+            smoothers, run = (Smoother(), Smoother(figure.MEMORY_S)), int(seen.run[i])
+        passed_s = float(seen.passed_s[i])
+        moving = smoothers[0].step(float(values[i]), passed_s)
+        smooth[i] = max(moving, smoothers[1].step(float(standing[i]), passed_s))
     return Calibration(*event_peaks(seen.t_s, smooth, seen.run))

@@ -20,6 +20,10 @@ _HALF_MAX = 60_000.0
 """float16 ends at 65,504. Frames that came within microseconds look faster than that, and one
 infinite number would spoil all that was learned."""
 _SEED = 7
+_LOOK_S = 0.4
+"""The scene changes slower than things move: its cells are kept now and then."""
+_CELLS_PER_TOKEN = 88
+_AGREEMENT = 0.9  # of that time: the stream's times jitter
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class Block:
 
     `ordinal`: number of the block since learning began. `run`: changes when footage is broken.
     `t_s`, `passed_s`: (n,) of each frame. `counts`: (n,) tokens in it; `rows`, `cols` (m,) and
-    `features` (m, 9) float16 of them. `vector_counts`: (n,) encoder vectors, `vector_rows`,
+    `features` (m, 9) float16 of them. `looks`: (n,) whether the frame's cells are kept; `cells`
+    (l, rows, cols) uint8 of those that are. `vector_counts`: (n,) encoder vectors, `vector_rows`,
     `vector_cols` (k,) and `vectors` (k, E) float16 of them.
     """
 
@@ -40,6 +45,8 @@ class Block:
     rows: NDArray[np.int16]
     cols: NDArray[np.int16]
     features: NDArray[np.float16]
+    looks: NDArray[np.bool_]
+    cells: NDArray[np.uint8]
     vector_counts: NDArray[np.int32]
     vector_rows: NDArray[np.int16]
     vector_cols: NDArray[np.int16]
@@ -49,7 +56,8 @@ class Block:
     def weight(self) -> int:
         """What it costs to keep, in tokens."""
         vector_cost = self.vectors.shape[1] // 8 + 1
-        return 1 + len(self.rows) + len(self.vector_rows) * int(vector_cost)
+        cells_cost = self.cells.size // _CELLS_PER_TOKEN
+        return 1 + len(self.rows) + cells_cost + len(self.vector_rows) * int(vector_cost)
 
 
 class Footage:
@@ -124,7 +132,7 @@ class Footage:
             "footage_s": self.footage_s,
             "grid": list(self.grid) if self.grid else None,
         }
-        return header, pack(blocks, self.vector_dim)
+        return header, pack(blocks, self.vector_dim, self.grid or (1, 1))
 
     @classmethod
     def from_arrays(cls, header: dict[str, Any], arrays: Arrays) -> "Footage":
@@ -135,7 +143,7 @@ class Footage:
         if header["grid"] is not None:
             rows, cols = header["grid"]
             footage.grid = (int(rows), int(cols))
-        for block in unpack(arrays, footage.vector_dim):
+        for block in unpack(arrays, footage.vector_dim, footage.grid or (1, 1)):
             footage._keep(block)
         footage.ordinal = int(header["ordinal"])
         return footage
@@ -144,6 +152,7 @@ class Footage:
 def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -> Block:
     tokens = [frame.tokens for frame in frames]
     features = np.minimum(np.concatenate([t.features for t in tokens]), _HALF_MAX)
+    looks = _looks([frame.t_s for frame in frames])
     vector_counts = np.zeros(len(frames), np.int32)
     rows, cols, vectors = [], [], []
     for i, frame in enumerate(frames):
@@ -162,6 +171,8 @@ def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -
         rows=np.concatenate([t.rows for t in tokens]),
         cols=np.concatenate([t.cols for t in tokens]),
         features=features.astype(np.float16),
+        looks=looks,
+        cells=np.stack([frame.cells for frame, look in zip(frames, looks, strict=True) if look]),
         vector_counts=vector_counts,
         vector_rows=_concatenated(rows, np.int16),
         vector_cols=_concatenated(cols, np.int16),
@@ -173,21 +184,31 @@ def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -
     )
 
 
+def _looks(times_s: list[float]) -> NDArray[np.bool_]:
+    """Which frames' cells to keep: the first, and others far enough from the last that is kept."""
+    looks, last_s = np.zeros(len(times_s), np.bool_), -np.inf
+    for i, t_s in enumerate(times_s):
+        if t_s - last_s >= _AGREEMENT * _LOOK_S:
+            looks[i], last_s = True, t_s
+    return looks
+
+
 def _concatenated(parts: list[NDArray[np.intp]], dtype: type) -> NDArray[Any]:
     return np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)
 
 
-_FRAME = ("t_s", "passed_s", "counts", "vector_counts")
+_FRAME = ("t_s", "passed_s", "counts", "looks", "vector_counts")
 _TOKEN = ("rows", "cols", "features")
 _VECTOR = ("vector_rows", "vector_cols", "vectors")
+_ARRAYS = (*_FRAME, *_TOKEN, "cells", *_VECTOR)
 
 
-def pack(blocks: list[Block], vector_dim: int) -> Arrays:
+def pack(blocks: list[Block], vector_dim: int, grid: tuple[int, int]) -> Arrays:
     """Blocks one behind the other, and how long each is."""
-    empty = _block_of_nothing(vector_dim)
+    empty = _block_of_nothing(vector_dim, grid)
     arrays: Arrays = {
         name: np.concatenate([getattr(block, name) for block in [empty, *blocks]])
-        for name in (*_FRAME, *_TOKEN, *_VECTOR)
+        for name in _ARRAYS
     }
     arrays["ordinals"] = np.array([block.ordinal for block in blocks], np.int64)
     arrays["runs"] = np.array([block.run for block in blocks], np.int64)
@@ -195,11 +216,11 @@ def pack(blocks: list[Block], vector_dim: int) -> Arrays:
     return arrays
 
 
-def unpack(arrays: Arrays, vector_dim: int) -> Iterator[Block]:
+def unpack(arrays: Arrays, vector_dim: int, grid: tuple[int, int]) -> Iterator[Block]:
     """The blocks that `pack` was given; KeyError or ValueError when the lengths do not fit."""
     ordinals, runs, frames = arrays["ordinals"], arrays["runs"], arrays["frames"]
-    empty = _block_of_nothing(vector_dim)
-    for name in (*_FRAME, *_TOKEN, *_VECTOR):
+    empty = _block_of_nothing(vector_dim, grid)
+    for name in _ARRAYS:
         like, array = getattr(empty, name), arrays[name]
         if array.dtype != like.dtype or array.shape[1:] != like.shape[1:]:
             raise ValueError(f"{name} is {array.dtype} {array.shape}")
@@ -212,22 +233,26 @@ def unpack(arrays: Arrays, vector_dim: int) -> Iterator[Block]:
         and int(counts.sum(dtype=np.int64)) == m == len(arrays["cols"]) == len(arrays["features"])
         and int(vector_counts.sum(dtype=np.int64)) == k == len(arrays["vector_cols"])
         and k == len(arrays["vectors"])
+        and len(arrays["looks"]) == n
+        and int(arrays["looks"].sum()) == len(arrays["cells"])
         and all(not len(a) or a.min() >= 0 for a in (frames, counts, vector_counts))
     )
     if not fits:
         raise ValueError("its parts do not belong together")
-    f = t = v = 0
+    f = t = c = v = 0
     for ordinal, run, length in zip(ordinals, runs, frames, strict=True):
         f1 = f + int(length)
         t1, v1 = t + int(counts[f:f1].sum()), v + int(vector_counts[f:f1].sum())
         parts = {name: arrays[name][f:f1] for name in _FRAME}
+        c1 = c + int(arrays["looks"][f:f1].sum())
         parts |= {name: arrays[name][t:t1] for name in _TOKEN}
+        parts["cells"] = arrays["cells"][c:c1]
         parts |= {name: arrays[name][v:v1] for name in _VECTOR}
         yield Block(ordinal=int(ordinal), run=int(run), **parts)
-        f, t, v = f1, t1, v1
+        f, t, c, v = f1, t1, c1, v1
 
 
-def _block_of_nothing(vector_dim: int) -> Block:
+def _block_of_nothing(vector_dim: int, grid: tuple[int, int]) -> Block:
     whole, half = np.zeros(0, np.int32), np.zeros(0, np.int16)
     return Block(
         ordinal=0,
@@ -238,6 +263,8 @@ def _block_of_nothing(vector_dim: int) -> Block:
         rows=half,
         cols=half,
         features=np.zeros((0, FEATURES), np.float16),
+        looks=np.zeros(0, np.bool_),
+        cells=np.zeros((0, *grid), np.uint8),
         vector_counts=whole,
         vector_rows=half,
         vector_cols=half,

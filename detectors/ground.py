@@ -109,9 +109,7 @@ class Ground:
         return _figures(there, self._stay, grid)
 
 
-def _figures(
-    there: NDArray[np.bool_], stay: NDArray[np.float32], grid: tuple[int, int]
-) -> Figures:
+def _figures(there: NDArray[np.bool_], stay: NDArray[np.float32], grid: tuple[int, int]) -> Figures:
     looked_at = np.zeros_like(there)
     at = slice(1, None, STRIDE_CELLS)
     looked_at[at, at] = there[at, at]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import appearance, pattern
+from detectors import appearance, figure, pattern
 from detectors.arrayfile import Arrays, dump, parse, read_file, write_atomic
 from detectors.bank import Bank
 from detectors.calibration import Calibration
+from detectors.figure import FigureNormality
+from detectors.ground import Figures
 from detectors.scoring import Reason, explain, fuse, region_of
 from detectors.speed import usual_speed
 from detectors.tail import KNOTS, Tail
@@ -20,7 +22,7 @@ from detectors.tokens import TRACKED, Tokens
 from sorawatch import NormalityError
 
 FORMAT = "sorawatch.normality"
-VERSION = 1
+VERSION = 2
 _MAX_GRID = 4096
 _MOST_SURPRISE = 30.0  # nats, of the part of a tail that was counted: 1e13 numbers
 _SMALLEST, _LARGEST = 1e-9, 1e12
@@ -75,7 +77,8 @@ class Normality:
 
     `profile`: (rows,) usual speed, px per 0.2 s. `fastest`: largest speed over the usual seen.
     `spread`: (8,) standard deviations of pattern features. `bank`: (n, 10). The tails turn speed
-    ratio and distance into surprise. `appearance`: None when learned without an encoder.
+    ratio and distance into surprise. `figures`: what stands out from the empty scene.
+    `appearance`: None when learned without an encoder.
     """
 
     facts: Facts
@@ -85,6 +88,7 @@ class Normality:
     bank: Bank
     speed_tail: Tail
     pattern_tail: Tail
+    figures: FigureNormality
     appearance: AppearanceNormality | None
     calibration: Calibration
     _hash: list[str] = field(default_factory=list, repr=False, compare=False)
@@ -156,6 +160,13 @@ class Normality:
         text = explain(parts, float(surprise.ratio[top]), self.fastest)
         return Reason(parts, region_of(tokens, surprise.total, top), text)
 
+    def figure_reason(self, figures: Figures, surprise: figure.FigureSurprise) -> Reason:
+        """Why the most surprising figure is surprising; there must be one."""
+        top = int(np.argmax(surprise.total))
+        parts = figure.blame(surprise.points[top], surprise.nearest[top])
+        parts = {name: share for name, share in parts.items() if share > 0}
+        return Reason(parts, region_of(figures, surprise.total, top), explain(parts, 0.0, 0.0))
+
     def to_bytes(self) -> bytes:
         """The contents of the file."""
         header: dict[str, Any] = {
@@ -176,6 +187,10 @@ class Normality:
             "peaks": self.calibration.peaks,
             "speed_tail": _pack(self.speed_tail),
             "pattern_tail": _pack(self.pattern_tail),
+            "scene": self.figures.scene,
+            "figure_spread": self.figures.spread,
+            "figure_bank": self.figures.bank.tokens,
+            "figure_tail": _pack(self.figures.tail),
         }
         if self.appearance is not None:
             arrays["appearance_spread"] = self.appearance.spread
@@ -252,6 +267,12 @@ def _build(header: Mapping[str, Any], arrays: Arrays) -> Normality:
         bank=Bank(_array(arrays, "bank", (None, pattern.DIMENSIONS))),
         speed_tail=_unpack(arrays, "speed_tail"),
         pattern_tail=_unpack(arrays, "pattern_tail"),
+        figures=FigureNormality(
+            scene=_array(arrays, "scene", (rows, cols), np.uint8),
+            spread=_above_0(_array(arrays, "figure_spread", (len(figure.SHAPE),))),
+            bank=Bank(_array(arrays, "figure_bank", (None, figure.DIMENSIONS))),
+            tail=_unpack(arrays, "figure_tail"),
+        ),
         appearance=seen,
         calibration=Calibration(
             _array(arrays, "peaks", (None,), np.float64), _positive(header["calibrated_s"])
@@ -268,7 +289,7 @@ def _array(
     )
     if not fits or array.dtype != dtype:
         raise ValueError(f"{name} is {array.dtype} {array.shape}")
-    if len(array) and np.abs(array).max() > _LARGEST:
+    if array.dtype != np.uint8 and len(array) and np.abs(array).max() > _LARGEST:
         raise ValueError(f"{name} holds numbers beyond {_LARGEST:g}")
     return array
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from detectors.encoder.contract import Contract
 from detectors.encoder.features import MotionRun
+from detectors.ground import cell_means
 from detectors.motion import GAP_S, MotionAnalyser
 from detectors.tokens import TokenMaker, Tokens, grid_of, no_tokens
 from detectors.window import Window
@@ -72,7 +73,8 @@ class EncoderInput:
 class Observation:
     """The newest frame of a window, as normality and the fitter take it.
 
-    `t_s`, `generation`, `seq`: as in the window. `passed_s`: since the frame before, 0.0 for the
+    `t_s`, `generation`, `seq`: as in the window. `cells`: (rows, cols) uint8, mean luma of each
+    cell. `passed_s`: since the frame before, 0.0 for the
     first of a generation. `changed`: share of the picture that changed; `whole`: (nearly) all of it
     did, so that `tokens` is empty and nothing is to be learned from it.
     `due`: what the encoder is to be given, when it is due for this frame; else None.
@@ -85,6 +87,7 @@ class Observation:
     passed_s: float
     changed: float
     whole: bool
+    cells: NDArray[np.uint8]
     tokens: Tokens
     due: EncoderInput | None = None
     encoded: NDArray[np.float32] | None = None
@@ -163,6 +166,7 @@ class Observer:
             passed_s=passed_s,
             changed=motion.changed,
             whole=motion.whole,
+            cells=cell_means(luma),
             tokens=tokens,
             due=due,
         )

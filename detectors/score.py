@@ -21,7 +21,7 @@ class Score:
     `t_s`: media time of that frame, seconds.
     `value`: surprise, >= 0, finite; larger is more unusual. 0.0 when nothing moves.
     `parts`: the share of each part in `value`, summing to 1 (empty when `value` is 0); keys are
-    among speed, direction, appearance, crowding, occupancy.
+    among speed, direction, appearance, crowding, occupancy, shape, stay.
     `region`: where it is most unusual; None when nothing moves.
     `text`: one short English clause for people: "faster than anything seen here".
     """

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.ground import Figures
 from detectors.score import Region, Score
 from detectors.tokens import MEMORY_S, STRIDE_CELLS, Tokens
 
@@ -37,13 +38,14 @@ def largest(surprise: NDArray[np.float64]) -> float:
 class Smoother:
     """Exponential mean over time, so that a single bad frame raises nothing."""
 
-    def __init__(self) -> None:
-        """Start from nothing."""
+    def __init__(self, memory_s: float = MEMORY_S) -> None:
+        """Start from nothing. `memory_s`: its time constant."""
         self.value = 0.0
+        self._memory_s = memory_s
 
     def step(self, value: float, passed_s: float) -> float:
         """Take the newest frame's value, `passed_s` after the one before."""
-        self.value += (value - self.value) * (1.0 - float(np.exp(-passed_s / MEMORY_S)))
+        self.value += (value - self.value) * (1.0 - float(np.exp(-passed_s / self._memory_s)))
         if self.value < _SMALLEST and value <= 0.0:
             self.value = 0.0
         return self.value
@@ -65,7 +67,7 @@ def score_of(t_s: float, value: float, reason: Reason | None) -> Score:
     return Score(t_s, value, reason.parts, reason.region, reason.text)
 
 
-def region_of(tokens: Tokens, surprise: NDArray[np.float64], top: int) -> Region:
+def region_of(tokens: Tokens | Figures, surprise: NDArray[np.float64], top: int) -> Region:
     """Box around the tokens beside `top` that carry the score with it, as shares of the picture."""
     rows, cols = tokens.rows // STRIDE_CELLS, tokens.cols // STRIDE_CELLS
     high = np.zeros(
@@ -99,5 +101,7 @@ _CLAUSES = {
     "direction": "moves in a direction that is unusual here",
     "appearance": "what moves here looks unlike anything seen before",
     "crowding": "more moves at once than is usual here",
-    "occupancy": "moves where nothing moved before",
+    "occupancy": "is where nothing was before",
+    "shape": "of a size or shape that is unusual here",
+    "stay": "stays where nothing stayed so long before",
 }

@@ -29,7 +29,7 @@ def dynamics(motion: Tensor) -> Tensor:
     of direction, disagreement with and spread of speed among neighbours; logarithms of small
     shares. Then the mean over the window, the spread over it, and the largest.
     """
-    b, t, _, h, w = motion.shape
+    b, t = motion.shape[:2]
     flat = F.avg_pool2d(motion.flatten(0, 1), 2)
     flow = flat[:, :2] * FLOW_UNIT_PX
     speed = flow.square().sum(1, keepdim=True).sqrt()

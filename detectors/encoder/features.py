@@ -39,7 +39,7 @@ def detail_of(picture: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.
     return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
 
 
-def pack(luma: NDArray[np.generic]) -> NDArray[np.generic]:
+def pack(luma: NDArray[np.float32]) -> NDArray[np.float32]:
     """(..., 2h, 2w) to (..., 4, h, w): each 2x2 pixels side by side, a view."""
     *rest, height, width = luma.shape
     parts = luma.reshape(*rest, height // 2, 2, width // 2, 2)

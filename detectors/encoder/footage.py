@@ -35,7 +35,8 @@ class Run:
     """A clip at one speed: evenly spaced frames, `period` of footage apart, with their motion.
 
     `flow` (N, h, w, 2) float16, px per frame; `difference` (N, h, w) uint8, zero where nothing
-    moves. `details` (M, 2h, 2w) uint8: luma of the whole clip, of which frame i is number `picks[i]`. `camera`: runs of the same camera share it. `speed`: 2.0 shows twice
+    moves. `details` (M, 2h, 2w) uint8: luma of the whole clip, of which frame i is number
+    `picks[i]`. `camera`: runs of the same camera share it. `speed`: 2.0 shows twice
     as much footage from frame to frame as a live camera would.
     """
 
@@ -85,7 +86,7 @@ def load_runs(
     key = _key(path, analysis_px, period_s, speeds)
     folder = cache / key
     if not (folder / "done").exists():
-        _make(path, camera, speeds, folder, analysis_px, period_s)
+        _make(path, speeds, folder, analysis_px, period_s)
     names = (folder / "done").read_text().split()
     return [_open(folder, name, path.name, camera) for name in names]
 
@@ -133,9 +134,7 @@ def analysis_luma(image: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uin
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _make(
-    path: Path, camera: str, speeds: Sequence[float], folder: Path, px: int, period_s: float
-) -> None:
+def _make(path: Path, speeds: Sequence[float], folder: Path, px: int, period_s: float) -> None:
     """Decode the clip once, run the motion chain for each speed, write all or nothing."""
     times: list[float] = []
     lumas: list[NDArray[np.uint8]] = []
@@ -161,9 +160,9 @@ def _make(
         for phase in range(2 if speed == 1.0 else 1):
             picks = _pick(times, period_s * speed, phase * period_s / 2)
             name = f"{speed:g}-{phase}"
-            parts = (np.array(picks), *_motion([lumas[i] for i in picks], period_s))
-            for part, array in zip(PARTS, parts, strict=True):
-                np.save(work / f"{name}-{part}.npy", array)
+            flow, difference = _motion([lumas[i] for i in picks], period_s)
+            for part, array in zip(PARTS, (np.array(picks), flow, difference), strict=True):
+                np.save(work / f"{name}-{part}.npy", np.asarray(array))
             names.append(name)
     (work / "done").write_text(" ".join(names))
     try:

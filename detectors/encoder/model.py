@@ -38,8 +38,8 @@ class EncoderConfig:
 class Stem(nn.Module):
     """Four strided convolutions and two with a way past: (N, C, H, W) -> (N, D, h, w).
 
-    Each is relu(norm(w * x + b)), those with a way past relu(x + norm(w * x + b)); h = ceil(H / 16).
-    Cheap because 2-D: the motion over time is in the channels already.
+    Each is relu(norm(w * x + b)), those with a way past relu(x + norm(w * x + b));
+    h = ceil(H / 16). Cheap because 2-D: the motion over time is in the channels already.
     """
 
     # What brings each channel to about unit size: luma less its mean, flow (1 = 8 px), difference.

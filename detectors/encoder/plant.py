@@ -55,7 +55,7 @@ def crop(run: Run, i: int, y0: int, x0: int, height: int, width: int) -> NDArray
         return out
     to = out[:, ya - y0 : yb - y0, xa - x0 : xb - x0]
     detail = run.details[run.picks[i], 2 * ya : 2 * yb, 2 * xa : 2 * xb]
-    to[LUMA] = pack(detail) * np.float32(1 / 255)
+    to[LUMA] = pack(detail.astype(np.float32)) * np.float32(1 / 255)
     flow = run.flow[i, ya:yb, xa:xb].astype(np.float32)
     to[FLOW] = np.clip(flow.transpose(2, 0, 1) / FLOW_UNIT_PX, -FLOW_LIMIT, FLOW_LIMIT)
     to[DIFFERENCE] = run.difference[i, ya:yb, xa:xb] * np.float32(1 / DIFFERENCE_UNIT)
