@@ -101,7 +101,7 @@ class Scorer:
         self._figure_value = 0.0
         if len(figures):
             surprise = figure.surprise(figures, self.normality.figures)
-            self._figure_value = value = largest(surprise.total)
+            self._figure_value = value = largest(surprise.total, figure.TOGETHER)
             if value > 0.0 and (self._reasons[1] is None or value >= 0.5 * self._standing.value):
                 self._reasons[1] = self.normality.figure_reason(figures, surprise)
         return self._figure_value

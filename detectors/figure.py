@@ -24,6 +24,9 @@ STAY_WEIGHT = 1.5
 MEMORY_S = 0.8
 """Time constant of the score of figures, seconds: they are slow, and so is what mistakes them."""
 
+TOGETHER = 3
+"""A figure has at least so many cells that say the same."""
+
 SHAPE = tuple(range(STAY))
 
 _LEAST_SPREAD = 0.05

@@ -287,7 +287,9 @@ def _fit_figures(blocks: list[Block], seen: _Seen) -> tuple[FigureNormality, NDA
     tail = fit_tail(left_out) if len(left_out) >= _FEWEST_TOKENS else _steep_tail()
     surprise = tail(left_out)
     edges = np.searchsorted(look, np.arange(len(found) + 1))
-    values = np.array([largest(surprise[a:b]) for a, b in pairwise(edges.tolist())])
+    values = np.array(
+        [largest(surprise[a:b], figure.TOGETHER) for a, b in pairwise(edges.tolist())]
+    )
     held = np.maximum(np.searchsorted(looks, np.arange(len(seen.t_s)), side="right") - 1, 0)
     return FigureNormality(scene, spread, bank, tail), values[held]
 

@@ -147,7 +147,7 @@ class Observer:
         luma = window.frames[-1]
         motion = self._motion.step(window)
         if motion.whole:
-            self._tokens.reset()
+            self._tokens.reset(begins=False)
             tokens = no_tokens(grid_of(luma.shape))
         else:
             tokens = self._tokens.step(motion, luma.shape, passed_s)

@@ -18,7 +18,7 @@ from detectors.tokens import (
 
 PATTERN = 8
 DIMENSIONS = PATTERN + 2
-PLACE_WEIGHT = 0.2
+PLACE_WEIGHT = 0.4
 """Distance of neighbouring tokens by their place alone, in standard deviations of a feature."""
 
 PARTS: dict[str, tuple[int, ...]] = {

@@ -28,11 +28,17 @@ def fuse(surprises: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(total - np.log(series), 0.0))
 
 
-def largest(surprise: NDArray[np.float64]) -> float:
-    """Surprise of a frame given those of its tokens: the largest, less what many tokens explain."""
-    if not len(surprise):
+def largest(surprise: NDArray[np.float64], together: int = 1) -> float:
+    """Surprise of a frame given those of its tokens: the largest, less what many tokens explain.
+
+    `together`: the mean of so many largest counts, when a thing always has several tokens.
+    """
+    n = len(surprise)
+    if not n:
         return 0.0
-    return max(0.0, float(surprise.max()) - float(np.log(len(surprise))))
+    top = np.partition(surprise, n - together)[n - together :] if n > together else surprise
+    chances = max(n / together, 1.0)
+    return max(0.0, float(top.sum()) / together - float(np.log(chances)))
 
 
 class Smoother:

@@ -65,23 +65,27 @@ class TokenMaker:
     def __init__(self) -> None:
         """Start with nothing seen."""
         self._tracked: NDArray[np.float32] | None = None
+        self._begins = True
         self._xs = self._ys = np.zeros((0, 0), np.float32)
 
-    def reset(self) -> None:
-        """Forget what moved before, as on a new generation."""
+    def reset(self, *, begins: bool = True) -> None:
+        """Forget what moved before; `begins`: since footage begins anew, not for a flash."""
         self._tracked = None
+        self._begins = begins
 
     def step(self, motion: Motion, shape: tuple[int, ...], passed_s: float) -> Tokens:
         """Tokens of the newest frame, `passed_s` seconds after the one before; shape (h, w)."""
         grid = grid_of(shape)
         if motion.flow is None or motion.moving is None or motion.difference is None:
             self._tracked = None  # nothing moves, so nothing is carried on
+            self._begins = self._begins and passed_s <= 0.0
             return no_tokens(grid)
         cells = _cells(motion, grid)
         means = cv2.blur(cells, (PATTERN_CELLS,) * 2, borderType=cv2.BORDER_CONSTANT)
         speed = np.ascontiguousarray(cells[:, :, SPEED])
         speed = cv2.blur(speed, (TRACKED_CELLS,) * 2, borderType=cv2.BORDER_CONSTANT)
         self._tracked = tracked = self._follow(np.asarray(speed), means, passed_s)
+        self._begins = False
         largest = cv2.dilate(tracked, _KERNEL)
         there = np.zeros(grid, np.bool_)
         there[1::STRIDE_CELLS, 1::STRIDE_CELLS] = (
@@ -103,7 +107,9 @@ class TokenMaker:
         keep = float(np.exp(-max(passed_s, 0.0) / MEMORY_S))
         before = self._tracked
         if before is None or before.shape != speed.shape:
-            return np.asarray(speed * np.float32(1.0 - keep))
+            # Where something begins to move, flow may err; what moved already when footage began,
+            # did so before.
+            return speed if self._begins else np.asarray(speed * np.float32(1.0 - keep))
         if self._xs.shape != speed.shape:
             h, w = speed.shape
             self._xs, self._ys = np.meshgrid(

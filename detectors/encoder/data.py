@@ -5,7 +5,7 @@ sees what one that was never interrupted would have seen.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -34,7 +34,7 @@ GROUP = 6
 """Windows of one camera in a batch: each is compared with what is normal in the others."""
 
 _KINDS = (Kind.NORMAL, Kind.FAST, Kind.SCALED, Kind.TURNED, Kind.FOREIGN, Kind.SLOW)
-_SHARES = (0.25, 0.25, 0.14, 0.14, 0.14, 0.08)
+_SHARES = (0.25, 0.2, 0.15, 0.12, 0.2, 0.08)
 _PLANTED, _CLEAR = 0.15, 0.02
 """A cell is planted when this share of it is covered, clear when less than that is."""
 
@@ -133,6 +133,16 @@ class Batches:
             np.stack(future),
             np.array(group, np.int64),
         )
+
+    def whole(self, n: int) -> Iterator[NDArray[np.float32]]:
+        """n windows of whole pictures as they are, (T, 7, H, W)."""
+        rng = np.random.default_rng([self._seed, n, 1])
+        for _ in range(n):
+            clip = self._clips[self._keys[int(rng.choice(len(self._keys), p=self._weights))]]
+            run = clip[int(rng.integers(len(clip)))]
+            newest = int(rng.integers(self._frames - 1, len(run)))
+            frames = range(newest - self._frames + 1, newest + 1)
+            yield np.stack([crop(run, i, 0, 0, *run.size) for i in frames])
 
     def _view(self, key: tuple[str, str], rng: np.random.Generator, augment: bool) -> _View:
         """What the windows of one group have in common."""

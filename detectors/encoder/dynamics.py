@@ -1,80 +1,138 @@
-"""How a window moves as a whole, in numbers that do not care where: what its vector is to hold.
+"""How a window moves as a whole, in numbers that do not care where.
 
 A fight and a stroll may move as much; they differ in how motion is spread over speeds and
-directions, how it changes from frame to frame, and how little neighbours agree.
+directions, how it changes from frame to frame, and how little neighbours agree. Networks that are
+trained to tell places and things apart average that away, so it is counted, cell by cell in every
+frame (`MotionStatistics`), and summed up over the window (`Dynamics`). Nothing here is learned but
+what each number usually is.
 """
+
+# mypy: allow-subclassing-any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from detectors.encoder.contract import STRIDE_PX
 from detectors.encoder.features import FLOW_UNIT_PX
+from detectors.encoder.pyramid import overlap
 
 SPEEDS_PX = (0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 9.0, 13.0)
 CHANGES_PX = (0.5, 1.0, 2.0, 4.0, 8.0)
 DIRECTIONS = 8
-GRID = 3
-PER_FRAME = 2 * len(SPEEDS_PX) + len(CHANGES_PX) + GRID * GRID + 6
+PARTS = 3
+MOVING_PX = 1.0
+
+STATISTICS = 4 + len(SPEEDS_PX) + DIRECTIONS
+PER_FRAME = 2 * len(SPEEDS_PX) + len(CHANGES_PX) + PARTS * PARTS + 6
 DYNAMICS = 3 * PER_FRAME
 
 _LEAST = 1e-3
 
 
-def dynamics(motion: Tensor) -> Tensor:
-    """(B, T, 3, H, W) flow x, y and difference, as in X -> (B, 3 * PER_FRAME).
+class MotionStatistics(nn.Module):
+    """Counts of motion in each cell: (N, 3, H, W) flow x, y, difference -> (N, STATISTICS, h, w).
 
-    Of each frame: share of the picture above each speed, those shares by the share that moves at
-    all, share whose flow changed by so much since the frame before, share that moves in each of
-    3x3 parts from the least to the most, then mean speed, mean change, share that moves, entropy
-    of direction, disagreement with and spread of speed among neighbours; logarithms of small
-    shares. Then the mean over the window, the spread over it, and the largest.
+    Of flow averaged over 2x2 px: means over the 16x16 px of a cell of u, v, s = |(u, v)| and s^2
+    (px per 0.2 s); share of it with s above each of `SPEEDS_PX`; s of what moves in each of 8
+    directions, by how near it is to them: max(0, cos)^4.
     """
-    b, t = motion.shape[:2]
-    flat = F.avg_pool2d(motion.flatten(0, 1), 2)
-    flow = flat[:, :2] * FLOW_UNIT_PX
-    speed = flow.square().sum(1, keepdim=True).sqrt()
-    moving = (speed > 1.0).float()
-    count = moving.mean((2, 3)).clamp(min=_LEAST)  # (B*T, 1)
 
-    def over_moving(plane: Tensor) -> Tensor:
-        return (plane * moving).mean((2, 3)) / count
+    directions: Tensor
+    speeds: Tensor
 
-    shares = torch.cat([(speed > s).float().mean((2, 3)) for s in SPEEDS_PX], 1)
-    windows = flow.unflatten(0, (b, t))
-    before = torch.cat([windows[:, :1], windows[:, :-1]], 1).flatten(0, 1)
-    change = F.avg_pool2d(flow - before, 4).square().sum(1, keepdim=True).sqrt()
-    changes = torch.cat([(change > c).float().mean((2, 3)) for c in CHANGES_PX], 1)
-    parts = F.adaptive_avg_pool2d(moving, GRID).flatten(1).sort(1).values
-    mean = F.avg_pool2d(flow, 7, 1, 3, count_include_pad=False).square().sum(1, keepdim=True).sqrt()
-    near = F.avg_pool2d(speed, 7, 1, 3, count_include_pad=False)
-    square = F.avg_pool2d(speed.square(), 7, 1, 3, count_include_pad=False)
-    frames = torch.cat(
-        [
-            _log(shares),
-            shares / shares[:, :1].clamp(min=_LEAST),
-            _log(changes),
-            parts,
-            over_moving(speed).log1p(),
-            change.mean((2, 3)).log1p(),
-            _log(count),
-            _entropy(flow, speed * moving),
-            over_moving(1.0 - mean / (near + 0.05)),
-            over_moving((square - near.square()).clamp(min=0).sqrt()).log1p(),
-        ],
-        1,
-    ).unflatten(0, (b, t))
-    return torch.cat([frames.mean(1), frames.std(1, correction=0), frames.amax(1)], 1)
+    def __init__(self) -> None:
+        """Nothing to learn here."""
+        super().__init__()
+        angle = torch.arange(DIRECTIONS) * (2 * torch.pi / DIRECTIONS)
+        directions = torch.stack([angle.cos(), angle.sin()], 1)[:, :, None, None]
+        self.register_buffer("directions", directions, persistent=False)
+        speeds = torch.tensor(SPEEDS_PX).reshape(1, -1, 1, 1)
+        self.register_buffer("speeds", speeds, persistent=False)
+
+    def forward(self, motion: Tensor) -> Tensor:
+        """Count (N, 3, H, W)."""
+        # Cells and pixels at the border may be cut; what is there counts.
+        flow = F.avg_pool2d(motion[:, :2], 2, ceil_mode=True, count_include_pad=False)
+        flow = flow * FLOW_UNIT_PX
+        square = flow.square().sum(1, keepdim=True)
+        speed = square.sqrt()
+        moving = (speed > MOVING_PX).to(flow.dtype)
+        cosine = F.conv2d(flow, self.directions).clamp(min=0) / speed.clamp(min=_LEAST)
+        above = (speed > self.speeds).to(flow.dtype)
+        towards = speed * moving * cosine.square().square()
+        counts = torch.cat([flow, speed, square, above, towards], 1)
+        return F.avg_pool2d(counts, STRIDE_PX // 2, ceil_mode=True, count_include_pad=False)
 
 
-def _log(share: Tensor) -> Tensor:
-    return (share + _LEAST).log()
+class Dynamics(nn.Module):
+    """Sums up the counts of a window: (B, T, STATISTICS, h, w) -> (B, DYNAMICS), about unit size.
 
+    Of each frame: log share of the picture above each speed; those shares by the share that moves;
+    share of cells whose flow changed by so much since the frame before; share that moves in each
+    of 3x3 parts, in order of size; log mean speed of what moves; log mean change; log share that
+    moves; entropy of direction; 1 - |mean flow| / mean speed within cells; spread of speed within
+    cells. Of these the mean over the window, the deviation over it, and the largest, each less its
+    `mean` and over its `spread` on training footage, no farther than 4.
+    """
 
-def _entropy(flow: Tensor, weight: Tensor) -> Tensor:
-    """Entropy of direction, (N, 2, h, w) and (N, 1, h, w) -> (N, 1) nats."""
-    angle = torch.atan2(flow[:, 1:], flow[:, :1]) / (2 * torch.pi) + 0.5
-    section = (angle * DIRECTIONS).long().clamp(max=DIRECTIONS - 1)
-    sums = torch.zeros(len(flow), DIRECTIONS).scatter_add_(1, section.flatten(1), weight.flatten(1))
-    p = sums / sums.sum(1, keepdim=True).clamp(min=_LEAST)
-    entropy: Tensor = -(p * (p + 1e-6).log()).sum(1, keepdim=True)
-    return entropy
+    mean: Tensor
+    spread: Tensor
+    changes: Tensor
+    edges: Tensor
+
+    def __init__(self) -> None:
+        """`mean` and `spread` are 0 and 1 until `settle`."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(DYNAMICS))
+        self.register_buffer("spread", torch.ones(DYNAMICS))
+        changes = torch.tensor(CHANGES_PX).reshape(1, 1, -1, 1)
+        self.register_buffer("changes", changes, persistent=False)
+        self.register_buffer("edges", torch.arange(PARTS + 1) / PARTS, persistent=False)
+
+    def forward(self, statistics: Tensor) -> Tensor:
+        """Sum up (B, T, STATISTICS, h, w)."""
+        y = (self.count(statistics) - self.mean) / self.spread
+        return y.clamp(-4.0, 4.0)
+
+    def settle(self, counts: Tensor) -> None:
+        """Take what is usual from windows of training footage, `count`ed: (n, DYNAMICS)."""
+        self.mean.copy_(counts.mean(0))
+        self.spread.copy_(counts.std(0).clamp(min=0.05))
+
+    def count(self, statistics: Tensor) -> Tensor:
+        """The same as `forward`, as it is."""
+        h, w = statistics.shape[3:]
+        flow, speed, square = statistics[:, :, :2], statistics[:, :, 2:3], statistics[:, :, 3:4]
+        above = statistics[:, :, 4 : 4 + len(SPEEDS_PX)]
+        directions = statistics[:, :, 4 + len(SPEEDS_PX) :].mean((3, 4))
+        shares = above.mean((3, 4))  # (B, T, 8)
+        moving = shares[:, :, 1:2].clamp(min=_LEAST)  # above MOVING_PX
+        before = torch.cat([flow[:, :1], flow[:, :-1]], 1)
+        change = ((flow - before).square().sum(2) + 1e-12).sqrt().flatten(2)  # (B, T, h*w)
+        changes = (change[:, :, None] > self.changes).to(flow.dtype).mean(3)
+        rows = overlap(self.edges[:-1] * h, self.edges[1:] * h, h)
+        columns = overlap(self.edges[:-1] * w, self.edges[1:] * w, w)
+        parts = (rows @ (above[:, :, 1] @ columns.T)).flatten(2).sort(2).values
+        total = speed.mean((3, 4)).clamp(min=_LEAST)
+        together = (flow.square().sum(2, keepdim=True) + 1e-12).sqrt().mean((3, 4))
+        spread = ((square - speed.square()).clamp(min=0) + 1e-12).sqrt().mean((3, 4))
+        p = directions / directions.sum(2, keepdim=True).clamp(min=_LEAST)
+        frames = torch.cat(
+            [
+                (shares + _LEAST).log(),
+                shares / shares[:, :, :1].clamp(min=_LEAST),
+                (changes + _LEAST).log(),
+                parts,
+                (total / moving).log1p(),
+                change.mean(2, keepdim=True).log1p(),
+                moving.log(),
+                -(p * (p + 1e-6).log()).sum(2, keepdim=True),
+                1.0 - together / total,
+                (spread / moving).log1p(),
+            ],
+            2,
+        )  # (B, T, PER_FRAME)
+        mean = frames.mean(1)
+        deviation = ((frames - mean[:, None]).square().mean(1) + 1e-8).sqrt()
+        return torch.cat([mean, deviation, frames.amax(1)], 1)

@@ -34,12 +34,11 @@ def export_onnx(model: SoraEncoder, path: Path, name: str) -> Contract:
 
     `name` goes into the metadata, for people. The model is put into evaluation mode.
     """
-    config = model.config
     contract = Contract(
         name=name,
-        window_dim=config.window_dim,
-        token_dim=config.token_dim,
-        feature_dim=config.dim,
+        window_dim=model.window_dim,
+        token_dim=model.config.token_dim,
+        feature_dim=model.feature_dim,
     )
     write_whole(path, onnx_bytes(model, contract))
     return contract

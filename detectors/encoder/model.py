@@ -2,10 +2,12 @@
 
     X (B, T, C, H, W)
       stem, per frame         2-D convolutions to stride 16      (B, T, D, h, w)
+      counts, per frame       of motion, see `dynamics`          (B, T, S, h, w)
       means over 4 intervals  newest T, T/2, T/4, T/8 frames     (B, 4, D, h, w)
       pyramid                 x 4 spatial scales, as tokens      (B, 4 * CELLS, D)
       attention, n layers     softmax(Q K^T / sqrt(d)) V         (B, 4 * CELLS, D)
-      fusion                  concatenate, linear, dropout       window (B, W)
+      fusion                  concatenate, linear, dropout       (B, W)
+      dynamics                counts summed up over the window   (B, K); window (B, W + K)
       local                   cells ask the pyramid's tokens     tokens (B, E, h, w)
 
 Used for training and export alone; the running program needs neither this nor torch.
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from detectors.encoder.contract import CHANNELS, LUMA
+from detectors.encoder.dynamics import DYNAMICS, STATISTICS, Dynamics, MotionStatistics
 from detectors.encoder.pyramid import CELLS, GRIDS, INTERVALS, SpaceTimePyramid, TimePool
 
 
@@ -29,7 +32,7 @@ class EncoderConfig:
     dim: int = 96
     heads: int = 4
     layers: int = 3
-    window_dim: int = 128
+    window_dim: int = 96
     token_dim: int = 48
     stem: tuple[int, int, int] = (24, 48, 64)
     dropout: float = 0.1
@@ -205,8 +208,8 @@ def places(h: int, w: int, like: Tensor) -> Tensor:
 class SoraEncoder(nn.Module):
     """Window to vector, local tokens and anomaly map; see the module for the way through.
 
-    X (B, T, C, H, W) float32 -> window (B, window_dim), tokens (B, token_dim, h, w),
-    anomaly (B, h, w) logits. Any B, T >= 1 and any H, W >= 16.
+    X (B, T, C, H, W) float32 -> window (B, W), tokens (B, token_dim, h, w),
+    anomaly (B, h, w) logits; W = window_dim + DYNAMICS. Any B, T >= 1 and any H, W >= 16.
     """
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
@@ -214,6 +217,8 @@ class SoraEncoder(nn.Module):
         super().__init__()
         self.config = config = config or EncoderConfig()
         self.stem = Stem(config.stem, config.dim)
+        self.statistics = MotionStatistics()
+        self.dynamics = Dynamics()
         self.time = TimePool()
         self.pyramid = SpaceTimePyramid(config.dim)
         self.blocks = nn.ModuleList(
@@ -223,22 +228,37 @@ class SoraEncoder(nn.Module):
         self.local = Local(config)
         self.anomaly = nn.Conv2d(config.token_dim, 1, 1)
 
+    @property
+    def window_dim(self) -> int:
+        """Length of the window's vector, W + K."""
+        return self.config.window_dim + DYNAMICS
+
+    @property
+    def feature_dim(self) -> int:
+        """Channels of a frame's features, D + S."""
+        return self.config.dim + STATISTICS
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode a batch of windows; see the class."""
         return self.encode(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """Each frame by itself: (B, T, C, H, W) -> (B, T, D, h, w)."""
+        """Each frame by itself: (B, T, C, H, W) -> (B, T, D + S, h, w)."""
         b, t, c, height, width = x.shape
-        y = self.stem(x.reshape(b * t, c, height, width))  # (B*T, D, h, w)
+        frames = x.reshape(b * t, c, height, width)
+        counts = self.statistics(frames[:, LUMA.stop :])  # (B*T, S, h, w)
+        y = torch.cat([self.stem(frames), counts], 1)
         return y.reshape(b, t, *y.shape[1:])
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The window of these frames: (B, T, D, h, w) -> window, tokens, anomaly."""
+        """The window of these frames: (B, T, D + S, h, w) -> window, tokens, anomaly."""
+        counts = features[:, :, self.config.dim :]
+        features = features[:, :, : self.config.dim]
         b, t, d, h, w = features.shape
         maps = self.time(features.reshape(b, t, d * h * w)).reshape(b, INTERVALS, d, h, w)
         z = self.pyramid(maps)  # (B, 4*CELLS, D)
         for block in self.blocks:
             z = block(z, z)
         tokens = self.local(maps, z)  # (B, E, h, w)
-        return self.fusion(z), tokens, self.anomaly(tokens)[:, 0]
+        window = torch.cat([self.fusion(z), self.dynamics(counts)], 1)
+        return window, tokens, self.anomaly(tokens)[:, 0]

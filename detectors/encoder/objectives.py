@@ -6,8 +6,7 @@
 3. next:    the motion pattern of the frame after it, from the past alone;
 4. unlike:  the distance of a cell's token to the nearest normal ones of the same camera, at other
             times and about the same place, tells what is planted: what the token is used for;
-5. group:   window vectors of one camera are alike, those of different cameras are not;
-6. dynamics: how the window moves as a whole, read linearly from its vector.
+5. group:   window vectors of one camera are alike, those of different cameras are not.
 
 Only the encoder is kept afterwards; the heads here are thrown away.
 """
@@ -24,7 +23,6 @@ from torch import Tensor, nn
 from detectors.appearance import PLACE_WEIGHT
 from detectors.encoder.contract import LUMA, STRIDE_PX
 from detectors.encoder.data import IGNORED, Batch
-from detectors.encoder.dynamics import DYNAMICS, dynamics
 from detectors.encoder.model import EncoderConfig
 from detectors.encoder.plant import Kind
 
@@ -73,12 +71,11 @@ class Objectives(nn.Module):
         """`weights`: of the losses, by name; those missing are not asked for."""
         super().__init__()
         self.weights = dict(weights)
+        self.window_dim = config.window_dim  # what of the vector is learned
         self.kind = nn.Conv2d(config.token_dim, len(Kind), 1)
         self.now = nn.Conv2d(config.token_dim, PATTERN, 1)
         self.look = nn.Conv2d(config.token_dim, LOOK_SIDE**2, 1)
         self.next = nn.Conv2d(config.token_dim, PATTERN, 1)
-        self.dynamics = nn.Linear(config.window_dim, DYNAMICS)
-        self.usual = nn.BatchNorm1d(DYNAMICS, affine=False)  # of its targets
         # A distance of 1 is usual; see `detectors.appearance`.
         self.steepness = nn.Parameter(torch.tensor(1.5))
         self.middle = nn.Parameter(torch.tensor(1.0))
@@ -110,10 +107,7 @@ class Objectives(nn.Module):
                 weight * clear,
             ),
             "unlike": self._unlike(tokens, moving, kind, planted, torch.from_numpy(batch.group)),
-            "dynamics": F.smooth_l1_loss(
-                self.dynamics(window), self.usual(dynamics(x[:, :, LUMA.stop :])), beta=0.5
-            ),
-            "group": _contrast(window, torch.from_numpy(batch.group)),
+            "group": _contrast(window[:, : self.window_dim], torch.from_numpy(batch.group)),
         }
         total = torch.stack([self.weights[k] * v for k, v in losses.items() if k in self.weights])
         return Losses(total.sum(), {k: float(v.detach()) for k, v in losses.items()})

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detectors.encoder.contract import Contract
+from detectors.encoder.contract import LUMA, Contract
 from detectors.encoder.data import Batches
 from detectors.encoder.export import export_onnx
 from detectors.encoder.footage import Run, find_footage, load_runs
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
 VALIDATION_BATCHES = 12
+SETTLE_WINDOWS = 400
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -101,6 +102,8 @@ class Trainer:
             if progress is not None:
                 progress(self.step, config.steps, parts)
             last = self.step == config.steps
+            if last:
+                self._settle()
             if self.step % config.validate_every == 0 or last:
                 row = {**parts, **self.validate(), "seconds": time.monotonic() - started}
                 self._write_metrics(row)
@@ -133,6 +136,15 @@ class Trainer:
             1, self._config.steps - self._config.warm_up
         )
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+    def _settle(self) -> None:
+        """Tell the model how windows of the training footage usually move."""
+        counts = []
+        with torch.no_grad():
+            for x in self._batches.whole(SETTLE_WINDOWS):
+                statistics = self.model.statistics(torch.from_numpy(x[:, LUMA.stop :]))
+                counts.append(self.model.dynamics.count(statistics[None]))
+        self.model.dynamics.settle(torch.cat(counts))
 
     def validate(self) -> dict[str, float]:
         """AUC of the anomaly map on moving cells of held-out footage, for each kind planted."""

@@ -19,7 +19,6 @@ OBJECTIVES = {
     "next": 0.3,
     "unlike": 1.0,
     "group": 0.05,
-    "dynamics": 0.5,
 }
 """Weights of the objectives unless the configuration says otherwise."""
 
@@ -41,7 +40,7 @@ class ModelConfig(_Section):
     dim: int = Field(default=96, ge=8, le=1024)
     heads: int = Field(default=4, ge=1, le=32)
     layers: int = Field(default=3, ge=1, le=24)
-    window_dim: int = Field(default=128, ge=8, le=4096)
+    window_dim: int = Field(default=96, ge=8, le=4096)
     token_dim: int = Field(default=48, ge=4, le=1024)
     stem: tuple[int, int, int] = (24, 48, 64)
     dropout: float = Field(default=0.1, ge=0, lt=1)
