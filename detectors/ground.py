@@ -32,6 +32,7 @@ _ADAPT_PER_S = 0.1  # levels: what stays is part of the scene after ten minutes 
 _ADAPT_FOREIGN_PER_S = 8.0
 _FADE = 3.0  # times faster than it grew, a stay is forgotten where nothing is seen for a moment
 _LONGEST_STEP_S = 30.0
+_SAME_SHARE = 0.7
 
 
 def cell_means(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -67,6 +68,10 @@ class Figures:
 class Ground:
     """One camera's empty scene as it slowly changes, and how long what stands out has been there.
 
+    What stands somewhere when footage begins, and stays as it is, is furniture that was moved while
+    nobody looked: it becomes a second look of the scene until footage begins anew. The first is not
+    forgotten: if that was somebody after all, they leave no ghost behind.
+
     Not for use by two threads at once.
     """
 
@@ -74,6 +79,7 @@ class Ground:
         """`scene`: (rows, cols), as `empty_scene` gives it."""
         self._scene = scene.astype(np.float32)
         self._stay = np.zeros(scene.shape, np.float32)
+        self._furniture: NDArray[np.float32] | None = None  # of its cells, elsewhere infinite
         self._foreign_s = 0.0
 
     @property
@@ -82,8 +88,9 @@ class Ground:
         return self._foreign_s > 0.0
 
     def reset(self) -> None:
-        """Forget how long things have been there, as after a reconnect."""
+        """Footage begins anew, as after a reconnect: forget how long things have been there."""
         self._stay[:] = 0.0
+        self._furniture = None
 
     def step(self, cells: NDArray[np.uint8], passed_s: float) -> Figures:
         """What stands out now, `passed_s` after the frame before; none while `foreign`."""
@@ -93,8 +100,10 @@ class Ground:
             now = np.asarray(cv2.resize(now, grid[::-1], interpolation=cv2.INTER_AREA))
         passed_s = min(max(passed_s, 0.0), _LONGEST_STEP_S)
         apart = now - scene
-        there = np.abs(apart - np.median(apart)) > THRESHOLD
+        light = np.float32(np.median(apart))
+        there = np.abs(apart - light) > THRESHOLD
         foreign = bool(there.mean() > FOREIGN_SHARE)
+        there &= ~self._is_furniture(now - light, there)
         rate = (_ADAPT_FOREIGN_PER_S if self.foreign else _ADAPT_PER_S) * passed_s
         scene += np.clip(apart, -rate, rate)
         if foreign:
@@ -107,6 +116,23 @@ class Ground:
         faded = 0.5 * np.maximum(self._stay - _FADE * passed_s, 0.0)
         self._stay = np.where(there, self._stay + np.float32(passed_s), faded).astype(np.float32)
         return _figures(there, self._stay, grid)
+
+    def _is_furniture(
+        self, seen: NDArray[np.float32], there: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Which cells show what stood there from the beginning; `seen` in the scene's light."""
+        if self._furniture is None:
+            self._furniture = np.where(there, seen, np.float32(np.inf)).astype(np.float32)
+        # Where the empty scene shows again, it was somebody; who passes in front changes nothing.
+        self._furniture[~there] = np.inf
+        known = np.abs(seen - self._furniture) <= THRESHOLD
+        if not known.any():
+            return np.asarray(known)
+        # Whole things, or what is left of one would be of a strange shape.
+        n, thing = cv2.connectedComponents(there.view(np.uint8), connectivity=8)
+        cells = np.bincount(thing.ravel(), minlength=n)
+        same = np.bincount(thing[known], minlength=n)
+        return np.asarray((same > _SAME_SHARE * cells)[thing])
 
 
 def _figures(there: NDArray[np.bool_], stay: NDArray[np.float32], grid: tuple[int, int]) -> Figures:
