@@ -4,11 +4,11 @@
         [--without-place] [--frames 8] [--encoder-period N]
 
 Learns from a data set's train split, scores its test split once by the live path, and reports the
-AUC of every part alone and of those that are fused: speed and pattern (`motion`), with the encoder's
-tokens (`moving`), what stands out from the empty scene (`figures`), and the larger of both (`all`),
-which is the program's score. One JSON line for each data set, encoder and part; docs/detection.md
-is made of them. `--without-place`: the statistics do not know where in the picture a thing is.
-`--frames`: length of the encoder's windows.
+AUC of every part alone and of those that are fused: speed and pattern (`motion`), with the
+encoder's tokens (`moving`), what stands out from the empty scene (`figures`), and the larger of
+both (`all`), which is the program's score. One JSON line for each data set, encoder and part;
+docs/detection.md is made of them. `--without-place`: the statistics do not know where in the
+picture a thing is. `--frames`: length of the encoder's windows.
 """
 
 import argparse
@@ -100,7 +100,8 @@ def score(
                 observer = Observer(encoder.contract if encoder else None, period)
                 for name in PARTS:
                     found[name].append(np.zeros(frames[index]))
-            assert scorer is not None and observer is not None
+            assert scorer is not None
+            assert observer is not None
             observation = observer.step(seen.window)
             due = observation.due
             if due is not None and encoder is not None:
