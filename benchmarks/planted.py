@@ -196,7 +196,7 @@ def cameras(root: Path) -> Iterator[tuple[str, list[Frames], list[Sequence]]]:
     entries = {p.name: lumas(p) for p in sorted((root / "ped2" / "train").iterdir())}
     people = lumas(root / "clips" / "one-by-one-person-detection.mp4")
     cars = [lumas(root / "clips" / name) for name in ("highway.avi", "car-detection.mp4")]
-    held_out = ("13", "14", "15", "16")  # as in configs/train/first.yaml
+    held_out = ("13", "14", "15", "16")  # as in configs/train/sora.yaml
     fit = [clip for name, clip in entries.items() if name not in held_out]
     rest = [entries[name] for name in held_out]
     yield "ped2", fit, list(sequences(fit, rest, [people, *cars], (40, 700)))

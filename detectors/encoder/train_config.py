@@ -47,7 +47,7 @@ class ModelConfig(_Section):
 
 
 class TrainConfig(_Section):
-    """A training; see `configs/train/first.yaml` for what each key means."""
+    """A training; see `configs/train/sora.yaml` for what each key means."""
 
     name: str
     seed: int = 1

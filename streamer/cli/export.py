@@ -8,7 +8,7 @@ import click
 from streamer.cli.common import command, json_option, needs_train_extra, print_json
 
 
-@command("export", example="sorawatch export runs/first/checkpoint.pt --out sora.onnx")
+@command("export", example="sorawatch export runs/sora/checkpoint.pt --out sora.onnx")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The ONNX file to write.")  # fmt: skip

@@ -9,8 +9,8 @@ from streamer.cli.common import Progress, command, json_option, needs_train_extr
 
 @command(
     "train",
-    example="SORAWATCH_FOOTAGE=/footage sorawatch train --config configs/train/first.yaml "
-    "--out runs/first",
+    example="SORAWATCH_FOOTAGE=/footage sorawatch train --config configs/train/sora.yaml "
+    "--out runs/sora",
 )
 @click.option(
     "--config",

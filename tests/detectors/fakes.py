@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.encoder.contract import Contract
+from detectors.encoder.contract import DIFFERENCE, LUMA, Contract
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ class FakeEncoder:
         padded = np.zeros((b, n, c, h * 16, w * 16), np.float32)
         padded[..., :height, :width] = x
         means = padded.reshape(b, n, c, h, 16, w, 16).mean((4, 6))
-        features = means[:, :, 3:]  # how much moved in each frame
+        features = means[:, :, DIFFERENCE:]  # how much moved in each frame
         if past is not None:
             assert past.shape[1] + n == self.contract.frames
         before = 0.0 if past is None else past.sum(1)
-        tokens = means[:, -1].copy()
+        luma = means[:, -1, LUMA].mean(1, keepdims=True)
+        tokens = np.concatenate([luma, means[:, -1, LUMA.stop :]], 1)
         tokens[:, 3:] += before + features.sum(1)
         return FakeOutput(tokens, features)

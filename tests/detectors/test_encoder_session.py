@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detectors.encoder.contract import Contract
+from detectors.encoder.contract import CHANNELS, CONTRACT_VERSION, Contract
 from detectors.encoder.onnx_file import NotOnnx, inspect
 from detectors.encoder.providers import environment_problem
 from detectors.encoder.session import EncoderSession
 from sorawatch import ConfigError, DeviceError, ModelError
 
 BUILTIN = Path(__file__).parents[2] / "detectors" / "weights" / "sora.onnx"
+C = len(CHANNELS)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def refused(tmp_path: Path, data: bytes) -> str:
 
 def test_builtin_is_what_it_says(session: EncoderSession) -> None:
     """The encoder that ships loads, and gives what its contract promises."""
-    out = session.run(window(2, 8, 4, 120, 180))
+    out = session.run(window(2, 8, C, 120, 180))
     assert out.window.shape == (2, session.contract.window_dim)
     assert out.tokens.shape == (2, session.contract.token_dim, 8, 12)
     assert out.anomaly.shape == (2, 8, 12)
@@ -64,14 +65,14 @@ def test_builtin_is_a_few_megabytes() -> None:
 @given(b=st.integers(0, 3), t=st.integers(1, 32), h=st.integers(16, 130), w=st.integers(16, 200))
 def test_any_size_within_bounds(session: EncoderSession, b: int, t: int, h: int, w: int) -> None:
     """Any B, T, H, W within the bounds gives finite results with one token for each 16 px."""
-    out = session.run(window(b, t, 4, h, w))
+    out = session.run(window(b, t, C, h, w))
     assert out.tokens.shape == (b, session.contract.token_dim, -(-h // 16), -(-w // 16))
     assert all(np.isfinite(a).all() for a in (out.window, out.tokens, out.anomaly))
 
 
 def test_a_window_may_come_in_parts(session: EncoderSession) -> None:
     """A window whose frames came one after the other gives the bits that it gives at once."""
-    x = window(2, 8, 4, 101, 180)
+    x = window(2, 8, C, 101, 180)
     whole = session.run(x)
     for first in (1, 4, 7):
         past = session.run(x[:, :first]).features
@@ -84,7 +85,7 @@ def test_a_window_may_come_in_parts(session: EncoderSession) -> None:
 
 def test_past_of_another_size_is_refused(session: EncoderSession) -> None:
     """Features of another picture size, batch or length are a ValueError."""
-    x = window(2, 1, 4, 64, 64)
+    x = window(2, 1, C, 64, 64)
     dim = session.contract.feature_dim
     for shape in ((2, 7, dim, 4, 5), (1, 7, dim, 4, 4), (2, 7, dim + 1, 4, 4), (2, 7, 4, 4)):
         with pytest.raises(ValueError, match="past takes"):
@@ -95,13 +96,13 @@ def test_past_of_another_size_is_refused(session: EncoderSession) -> None:
 
 def test_largest_sizes(session: EncoderSession) -> None:
     """The bounds themselves are served."""
-    for shape in ((1, 32, 4, 512, 16), (1, 1, 4, 16, 512)):
+    for shape in ((1, 32, C, 512, 16), (1, 1, C, 16, 512)):
         assert np.isfinite(session.run(window(*shape)).tokens).all()
 
 
 def test_a_windows_bits_do_not_depend_on_its_batch(session: EncoderSession) -> None:
     """The same window gives the same bits alone, in a batch, and at any place in it."""
-    x = window(5, 8, 4, 101, 180)
+    x = window(5, 8, C, 101, 180)
     together = session.run(x)
     backwards = session.run(x[::-1])
     for i in range(5):
@@ -114,7 +115,7 @@ def test_a_windows_bits_do_not_depend_on_its_batch(session: EncoderSession) -> N
 
 def test_two_sessions_agree(session: EncoderSession) -> None:
     """Another session of the same file gives the same bits."""
-    x = window(1, 8, 4, 120, 180)
+    x = window(1, 8, C, 120, 180)
     again = EncoderSession(BUILTIN, "cpu", 1)
     assert again.sha256 == session.sha256
     assert again.run(x).tokens.tobytes() == session.run(x).tokens.tobytes()
@@ -123,13 +124,13 @@ def test_two_sessions_agree(session: EncoderSession) -> None:
 @pytest.mark.parametrize(
     "x",
     [
-        np.zeros((8, 4, 64, 64), np.float32),
-        np.zeros((1, 8, 3, 64, 64), np.float32),
-        np.zeros((1, 8, 4, 64, 64), np.float64),
-        np.zeros((1, 0, 4, 64, 64), np.float32),
-        np.zeros((1, 33, 4, 64, 64), np.float32),
-        np.zeros((1, 8, 4, 15, 64), np.float32),
-        np.zeros((1, 8, 4, 64, 513), np.float32),
+        np.zeros((8, C, 64, 64), np.float32),
+        np.zeros((1, 8, 4, 64, 64), np.float32),
+        np.zeros((1, 8, C, 64, 64), np.float64),
+        np.zeros((1, 0, C, 64, 64), np.float32),
+        np.zeros((1, 33, C, 64, 64), np.float32),
+        np.zeros((1, 8, C, 15, 64), np.float32),
+        np.zeros((1, 8, C, 64, 513), np.float32),
     ],
     ids=["axes", "channels", "type", "no-frame", "frames", "low", "wide"],
 )
@@ -178,11 +179,12 @@ def test_broken_files_are_refused(tmp_path: Path, builtin: bytes) -> None:
     assert "cut short" in refused(tmp_path, builtin[: len(builtin) // 2])
     foreign = builtin.replace(b"sorawatch.encoder", b"somebody.encoders"[:17])
     assert "no Sorawatch encoder" in refused(tmp_path, foreign)
-    assert "contract 7" in refused(tmp_path, builtin.replace(b'"version": 1', b'"version": 7'))
+    version = b'"version": %d' % CONTRACT_VERSION
+    assert "contract 7" in refused(tmp_path, builtin.replace(version, b'"version": 7'))
     assert "metadata is not JSON" in refused(
         tmp_path, builtin.replace(b'{"analysis_px"', b'["analysis_px"')
     )
-    assert "channels" in refused(tmp_path, builtin.replace(b'"luma"', b'"blue"'))
+    assert "channels" in refused(tmp_path, builtin.replace(b'"luma_00"', b'"blue_00"'))
     dim = EncoderSession(BUILTIN, "cpu", 1).contract.token_dim
     wrong = builtin.replace(b'"token_dim": %d' % dim, b'"token_dim": %d' % (dim - 1))
     assert "where its metadata promises" in refused(tmp_path, wrong)

@@ -13,6 +13,7 @@ import yaml
 torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
 pytest.importorskip("onnxscript", reason="onnxscript (extra train) is absent")
 
+from detectors.encoder.contract import CHANNELS, DIFFERENCE, FLOW, LUMA  # noqa: E402
 from detectors.encoder.data import Batches  # noqa: E402
 from detectors.encoder.footage import Run, load_runs  # noqa: E402
 from detectors.encoder.model import EncoderConfig, SoraEncoder  # noqa: E402
@@ -23,6 +24,7 @@ from detectors.encoder.train_config import load_train_config  # noqa: E402
 from sorawatch import ConfigError, ModelError, SourceError  # noqa: E402
 
 SIZE = (64, 96)
+C = len(CHANNELS)
 
 
 def picture(i: int, speed: float = 1.5) -> np.ndarray:
@@ -56,7 +58,7 @@ def make_config(path: Path, **changes: object) -> Path:
         "checkpoint_every": 2,
         "validate_every": 2,
         "model": {"dim": 16, "heads": 2, "layers": 1, "window_dim": 8, "token_dim": 8,
-                  "stem": [8, 8]},
+                  "stem": [8, 8, 8]},
     }  # fmt: skip
     path.write_text(yaml.safe_dump(config | changes))
     return path
@@ -126,7 +128,7 @@ def test_training_gives_an_encoder_and_its_metrics(trained: Trained) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 8, 4, 120, 180), (2, 8, 4, 101, 180), (5, 8, 4, 48, 64), (3, 3, 4, 16, 40)]
+    "shape", [(1, 8, C, 120, 180), (2, 8, C, 101, 180), (5, 8, C, 48, 64), (3, 3, C, 16, 40)]
 )
 def test_onnx_is_what_torch_computes(trained: Trained, shape: tuple[int, ...]) -> None:
     """The exported file gives what torch gives, at several batch sizes, lengths and sizes."""
@@ -219,8 +221,8 @@ def test_configuration_errors_name_file_and_key(
 
 
 def test_the_shipped_configuration_is_valid() -> None:
-    """configs/train/first.yaml loads."""
-    path = Path(__file__).parents[2] / "configs" / "train" / "first.yaml"
+    """configs/train/sora.yaml loads."""
+    path = Path(__file__).parents[2] / "configs" / "train" / "sora.yaml"
     assert load_train_config(path).frames == 8
 
 
@@ -264,9 +266,9 @@ def test_batches_depend_on_seed_and_step_alone(runs: list[Run]) -> None:
 def test_batches_plant_things_and_say_where(runs: list[Run]) -> None:
     """Anomalies and ordinary cells both come, finite, and in range."""
     batch = Batches(runs, 8, (48, 64), seed=2).batch(0, 24)
-    assert batch.x.shape == (24, 8, 4, 48, 64)
+    assert batch.x.shape == (24, 8, C, 48, 64)
     assert np.isfinite(batch.x).all()
-    assert np.abs(batch.x[:, :, 1:3]).max() <= 2.0
+    assert np.abs(batch.x[:, :, FLOW]).max() <= 2.0
     assert set(np.unique(batch.planted)) == {-1.0, 0.0, 1.0}
     assert Kind.FAST in batch.kind
     assert np.bincount(batch.group).tolist() == [6, 6, 6, 6]
@@ -283,18 +285,19 @@ def test_planting(runs: list[Run]) -> None:
     run = next(r for r in runs if r.camera == "a" and r.speed == 1.0)
     i = next(i for i in range(8, len(run)) if moving_boxes(run, i))
     blob = take(run, i, 8, moving_boxes(run, i)[0])
-    x = np.full((8, 4, *SIZE), 0.5, np.float32)
-    x[:, 1:] = 0.0
+    x = np.full((8, C, *SIZE), 0.5, np.float32)
+    x[:, LUMA.stop :] = 0.0
     mask = paste(x, blob, (32, 48))
     assert mask.max() == pytest.approx(1.0)
     assert mask[:8].max() == 0.0
     inside = mask > 0.99
-    moved = np.abs(x[-1, 1][inside]).max()
-    assert moved == pytest.approx(np.abs(blob.patches[-1, 1][blob.masks[-1] > 0.99]).max())
-    assert not x[-1, 1:][:, mask == 0].any()
+    right, down = FLOW.start, FLOW.start + 1
+    moved = np.abs(x[-1, right][inside]).max()
+    assert moved == pytest.approx(np.abs(blob.patches[-1, right][blob.masks[-1] > 0.99]).max())
+    assert not x[-1, LUMA.stop :][:, mask == 0].any()
     assert scale(blob, 2.0).masks.shape[1] == 2 * blob.masks.shape[1]
     turned = turn(blob, np.pi / 2)
-    assert np.allclose(turned.patches[:, 2], blob.patches[:, 1], atol=1e-6)
+    assert np.allclose(turned.patches[:, down], blob.patches[:, right], atol=1e-6)
     assert np.allclose(turned.middles[-1], blob.middles[-1])
 
 

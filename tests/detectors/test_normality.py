@@ -66,7 +66,7 @@ def test_file_holds_no_pickle(data: bytes) -> None:
     """NumPy reads every array of the file without unpickling, and the header is JSON."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         header = json.loads(arrays["header.json"])
-        assert all(arrays[name].dtype.kind in "fi" for name in arrays.files if "json" not in name)
+        assert all(arrays[name].dtype.kind in "fiu" for name in arrays.files if "json" not in name)
     assert header["encoder"] == FakeEncoder().sha256
     assert header["footage_s"] == pytest.approx(30, abs=0.5)
 
