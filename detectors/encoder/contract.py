@@ -30,6 +30,7 @@ CHANNELS = ("luma_00", "luma_01", "luma_10", "luma_11", "flow_x", "flow_y", "dif
 LUMA, FLOW, DIFFERENCE = slice(0, 4), slice(4, 6), 6
 """Where they stand along C."""
 STRIDE_PX = 16
+PRECISIONS = ("float32", "float16")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """Larger files are refused unread: the shipped one has a few MB."""
 
@@ -44,6 +45,8 @@ class Contract:
     `period_s`: time between the frames of a window that it was trained on, seconds.
     `window_dim`, `token_dim`, `feature_dim`: D, E and F.
     `name`: for people: what it is and when it was trained.
+    `precision`: of weights and arithmetic, float32 or float16; inputs and outputs are float32
+    either way. A file that does not say has float32.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Contract:
     period_s: float = 0.2
     stride_px: int = STRIDE_PX
     channels: tuple[str, ...] = CHANNELS
+    precision: str = PRECISIONS[0]
 
     def to_json(self) -> str:
         """The metadata entry."""
@@ -82,6 +86,8 @@ class Contract:
         values: dict[str, object] = {}
         for field in fields(cls):
             if field.name not in given:
+                if field.name in _OPTIONAL:
+                    continue
                 raise ModelError(f"{path}: its {METADATA_KEY} metadata lacks {field.name!r}")
             value = given[field.name]
             if field.name == "channels":
@@ -117,3 +123,11 @@ class Contract:
             raise ModelError(f"{path}: metadata period_s={self.period_s!r} is not in 0.01..10")
         if type(self.name) is not str:
             raise ModelError(f"{path}: metadata name is not a text")
+        if self.precision not in PRECISIONS:
+            raise ModelError(
+                f"{path}: metadata precision={self.precision!r} is not in {PRECISIONS}"
+            )
+
+
+_OPTIONAL = frozenset({"precision"})
+"""Fields that came later than the version of the contract: files without them are served."""

@@ -198,11 +198,11 @@ class Local(nn.Module):
 
 def places(h: int, w: int, like: Tensor) -> Tensor:
     """Where each cell's middle lies, as sines and cosines: (h * w, 8)."""
-    y = (torch.arange(h, dtype=like.dtype, device=like.device) + 0.5) / h
-    x = (torch.arange(w, dtype=like.dtype, device=like.device) + 0.5) / w
+    y = (torch.arange(h, dtype=torch.float32, device=like.device) + 0.5) / h
+    x = (torch.arange(w, dtype=torch.float32, device=like.device) + 0.5) / w
     y, x = (y[:, None] + 0 * x).flatten(), (x + 0 * y[:, None]).flatten()
     waves = [f(n * torch.pi * v) for v in (y, x) for n in (1, 2) for f in (torch.sin, torch.cos)]
-    return torch.stack(waves, 1)
+    return torch.stack(waves, 1).to(like.dtype)
 
 
 class SoraEncoder(nn.Module):

@@ -46,7 +46,7 @@ class TimePool(nn.Module):
         """Pool (B, T, N) to (B, 4, N)."""
         t = x.shape[1]
         high = torch.ones_like(self.shares) * t
-        return overlap(high - self.shares * t, high, t) @ x
+        return overlap(high - self.shares * t, high, t).to(x.dtype) @ x
 
 
 class SpacePool(nn.Module):
@@ -69,8 +69,8 @@ class SpacePool(nn.Module):
         levels = []
         for g in GRIDS:
             edges = getattr(self, f"edges_{g}")
-            rows = overlap(edges[:-1] * h, edges[1:] * h, h)  # (g, h)
-            columns = overlap(edges[:-1] * w, edges[1:] * w, w)  # (g, w)
+            rows = overlap(edges[:-1] * h, edges[1:] * h, h).to(x.dtype)  # (g, h)
+            columns = overlap(edges[:-1] * w, edges[1:] * w, w).to(x.dtype)  # (g, w)
             level = rows @ (x @ columns.T)  # (B, D, g, g)
             levels.append(level.flatten(2))  # (B, D, g*g)
         return torch.cat(levels, 2).transpose(1, 2)

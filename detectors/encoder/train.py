@@ -225,13 +225,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def export_checkpoint(checkpoint: str | Path, path: str | Path) -> Contract:
-    """Export a checkpoint of `train` to the ONNX file `path`."""
+def export_checkpoint(checkpoint: str | Path, path: str | Path, *, half: bool = False) -> Contract:
+    """Export a checkpoint of `train` to the ONNX file `path`; `half`: in float16."""
     state = load_checkpoint(Path(checkpoint))
     config = TrainConfig.model_validate_json(state["config"])
     model = SoraEncoder(EncoderConfig(**config.model.model_dump()))
     model.load_state_dict(state["model"])
-    return export_onnx(model, Path(path), f"{config.name}, {state['step']} steps")
+    return export_onnx(model, Path(path), f"{config.name}, {state['step']} steps", half=half)
 
 
 def auc(normal: NDArray[np.floating], anomalous: NDArray[np.floating]) -> float:

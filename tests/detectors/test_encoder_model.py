@@ -1,17 +1,22 @@
 """The encoder's shape: sizes, pooling, attention, and the way to ONNX."""
 
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
-pytest.importorskip("onnxscript", reason="onnxscript (extra train) is absent")
 
-from detectors.encoder.export import write_whole  # noqa: E402
+from detectors.encoder.contract import CHANNELS, DIFFERENCE, FLOW, LUMA  # noqa: E402
 from detectors.encoder.model import Attention, EncoderConfig, SoraEncoder  # noqa: E402
-from detectors.encoder.pyramid import CELLS, GRIDS, INTERVALS, SpacePool, TimePool  # noqa: E402
+from detectors.encoder.pyramid import (  # noqa: E402
+    CELLS,
+    GRIDS,
+    INTERVALS,
+    SpacePool,
+    SpaceTimePyramid,
+    TimePool,
+)
 
-SMALL = EncoderConfig(dim=16, heads=2, layers=2, window_dim=12, token_dim=8, stem=(8, 8))
+SMALL = EncoderConfig(dim=16, heads=2, layers=2, window_dim=12, token_dim=8, stem=(8, 8, 8))
+C = len(CHANNELS)
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +26,24 @@ def model() -> SoraEncoder:
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 8, 120, 180), (2, 1, 16, 16), (3, 5, 33, 47), (1, 32, 16, 256), (2, 8, 256, 256)]
+    "shape",
+    [
+        (1, 8, 120, 180),
+        (2, 1, 16, 16),
+        (3, 5, 33, 47),
+        (2, 7, 101, 180),
+        (1, 13, 180, 135),
+        (1, 1, 17, 31),
+        (1, 32, 16, 256),
+        (1, 3, 256, 256),
+    ],
 )
 def test_any_size_gives_its_tokens(model: SoraEncoder, shape: tuple[int, ...]) -> None:
     """Any T, H, W gives one vector, and one token and one logit for each 16 px."""
     b, t, height, width = shape
     h, w = -(-height // 16), -(-width // 16)
     with torch.no_grad():
-        window, tokens, anomaly = model(torch.rand(b, t, 4, height, width))
+        window, tokens, anomaly = model(torch.rand(b, t, C, height, width))
     assert window.shape == (b, 12)
     assert tokens.shape == (b, 8, h, w)
     assert anomaly.shape == (b, h, w)
@@ -69,9 +84,47 @@ def test_the_temporal_axis_is_time() -> None:
     assert torch.allclose(single, x[:, :1].expand(-1, 4, -1))
 
 
+@pytest.mark.parametrize("t", [1, 3, 7, 8, 13, 32])
+def test_the_newest_frame_weighs_most(t: int) -> None:
+    """No frame weighs more than a newer one, in any interval; weights of an interval sum to 1."""
+    weights = TimePool()(torch.eye(t)[None])[0]  # (4, T)
+    assert torch.allclose(weights.sum(1), torch.ones(INTERVALS), atol=1e-6)
+    assert (weights.diff(dim=1) >= -1e-6).all()
+    assert weights[:, -1].sum() == weights.sum(0).max()
+    assert weights[-1, -1] == pytest.approx(min(1.0, 8 / t))
+
+
+def test_time_pooling_leaves_the_width_alone() -> None:
+    """Columns that change places before pooling over time have changed places after it, nothing
+    else; frames that do give another result."""
+    x = torch.rand(2, 8, 3 * 6 * 11)
+    maps = x.reshape(2, 8, 3, 6, 11)
+    pooled = TimePool()(x).reshape(2, INTERVALS, 3, 6, 11)
+    order = torch.randperm(11)
+    columns = TimePool()(maps[..., order].reshape(2, 8, -1)).reshape(2, INTERVALS, 3, 6, 11)
+    assert torch.equal(columns, pooled[..., order])
+    frames = TimePool()(x[:, torch.arange(8).roll(1)])
+    assert not torch.allclose(frames, pooled.flatten(2), atol=1e-2)
+
+
+def test_a_256_px_picture_keeps_its_places(model: SoraEncoder) -> None:
+    """Of 256 px nothing is pooled away: every cell of the 16x16 map reaches every scale, every
+    pooled cell is a mean (its weights sum to 1), and no two of a scale are alike."""
+    with torch.no_grad():
+        features = model.features(torch.rand(1, 1, C, 256, 256))
+    assert features.shape[-2:] == (16, 16)
+    weights = SpacePool()(torch.eye(256).reshape(256, 1, 16, 16))[..., 0]  # (256, CELLS)
+    assert torch.allclose(weights.sum(0), torch.ones(CELLS), atol=1e-5)
+    for scale in weights.split([g * g for g in GRIDS], 1):
+        assert (scale.sum(1) > 0).all()
+        assert torch.linalg.matrix_rank(scale) == scale.shape[1]
+    maps = features.expand(INTERVALS, -1, -1, -1, -1).transpose(0, 1)
+    assert SpaceTimePyramid(16)(maps).shape == (1, INTERVALS * CELLS, 16)
+
+
 def test_width_is_not_time(model: SoraEncoder) -> None:
     """Turning the frames' order changes the answer: time is an axis of its own."""
-    x = torch.rand(1, 8, 4, 48, 64)
+    x = torch.rand(1, 8, C, 48, 64)
     with torch.no_grad():
         forth, back = model(x)[1], model(x.flip(1))[1]
     assert not torch.allclose(forth, back, atol=1e-3)
@@ -93,11 +146,39 @@ def test_attention_is_a_product_over_tokens() -> None:
     assert torch.allclose(attention(a, b)[0], wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (7, 7), (156, 156), (96, 156)])
+def test_attention_is_torchs_own(n: int, m: int) -> None:
+    """What comes out is scaled_dot_product_attention of the same queries, keys and values."""
+    torch.manual_seed(n)
+    attention = Attention(24, 3)
+    a, b = torch.randn(2, n, 24), torch.randn(2, m, 24)
+
+    def heads(x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(-1, (3, 8)).transpose(1, 2)
+
+    q, (k, v) = attention.query(a), attention.key_value(b).chunk(2, -1)
+    wanted = torch.nn.functional.scaled_dot_product_attention(heads(q), heads(k), heads(v))
+    wanted = attention.out(wanted.transpose(1, 2).flatten(2))
+    assert torch.allclose(attention(a, b), wanted, atol=1e-5)
+
+
+def test_attention_weights_sum_to_one_over_keys() -> None:
+    """Where every key says 1, every query hears 1: softmax goes over the keys, not the queries."""
+    attention = Attention(8, 2)
+    with torch.no_grad():
+        attention.key_value.weight[8:] = 0.0
+        attention.key_value.bias[8:] = 1.0
+        attention.out.weight.copy_(torch.eye(8))
+        attention.out.bias.zero_()
+        heard = attention(torch.randn(1, 3, 8) * 5, torch.randn(1, 50, 8) * 5)
+    assert torch.allclose(heard, torch.ones(1, 3, 8), atol=1e-5)
+
+
 def test_context_reaches_local_tokens(model: SoraEncoder) -> None:
     """What happens in one corner is known, a little, in the others."""
-    x = torch.zeros(1, 8, 4, 96, 96)
+    x = torch.zeros(1, 8, C, 96, 96)
     other = x.clone()
-    other[:, :, 1, :16, :16] = 1.0
+    other[:, :, FLOW.start, :16, :16] = 1.0
     with torch.no_grad():
         change = (model(x)[1] - model(other)[1]).abs().amax(1)[0]
     assert change[0, 0] > change[-1, -1]
@@ -106,16 +187,20 @@ def test_context_reaches_local_tokens(model: SoraEncoder) -> None:
 
 def test_light_alone_changes_nothing(model: SoraEncoder) -> None:
     """A picture that is lighter as a whole gives the same tokens."""
-    x = torch.rand(1, 4, 4, 48, 48) * 0.5
+    x = torch.rand(1, 4, C, 48, 48) * 0.5
     lighter = x.clone()
-    lighter[:, :, 0] += 0.3
+    lighter[:, :, LUMA] += 0.3
     with torch.no_grad():
         assert torch.allclose(model(x)[1], model(lighter)[1], atol=1e-3)
 
 
-def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
-    """A file that cannot be replaced leaves no half-written one behind."""
-    (tmp_path / "x.onnx").mkdir()
-    with pytest.raises(OSError, match=r"x\.onnx"):
-        write_whole(tmp_path / "x.onnx", b"a model")
-    assert [p.name for p in tmp_path.iterdir()] == ["x.onnx"]
+def test_every_channel_is_seen(model: SoraEncoder) -> None:
+    """Each of the four luma phases, both parts of flow and the difference change the tokens."""
+    torch.manual_seed(1)
+    x = torch.rand(1, 2, C, 32, 32)
+    with torch.no_grad():
+        wanted = model(x)[1]
+        for channel in (*range(C)[LUMA], *range(C)[FLOW], DIFFERENCE):
+            other = x.clone()
+            other[:, :, channel] = torch.rand(1, 2, 32, 32)
+            assert (model(other)[1] - wanted).abs().max() > 1e-4, CHANNELS[channel]

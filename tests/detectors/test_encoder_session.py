@@ -224,7 +224,9 @@ class TestForeignModels:
         raw = bytearray(weights.raw_data)
         raw[-4:] = np.array([np.nan], "<f4").tobytes()
         weights.raw_data = bytes(raw)
-        assert "NaN or infinite" in refused(tmp_path, model.SerializeToString())
+        assert "encoder.onnx: holds weights that are NaN or infinite" in refused(
+            tmp_path, model.SerializeToString()
+        )
 
     def test_external_weights(self, tmp_path: Path, model) -> None:
         """A model that would read another file is refused."""
@@ -268,8 +270,21 @@ class TestForeignModels:
 
 def test_contract_survives_its_file() -> None:
     """What is written into the metadata is read back."""
-    contract = Contract(name="a", window_dim=5, token_dim=3, feature_dim=7)
+    contract = Contract(name="a", window_dim=5, token_dim=3, feature_dim=7, precision="float16")
     assert Contract.parse(contract.to_json(), "x") == contract
+
+
+def test_files_that_do_not_name_their_precision_are_served() -> None:
+    """Files from before there was a choice have float32; one that names something else is refused
+    with the reason, and so is one that lacks what every file must say."""
+    given = json.loads(Contract(name="a", window_dim=5, token_dim=3, feature_dim=7).to_json())
+    without = {key: value for key, value in given.items() if key != "precision"}
+    assert Contract.parse(json.dumps(without), "x").precision == "float32"
+    with pytest.raises(ModelError, match=r"x: metadata precision='int8' is not in"):
+        Contract.parse(json.dumps(given | {"precision": "int8"}), "x")
+    del without["period_s"]
+    with pytest.raises(ModelError, match=r"x: its .* metadata lacks 'period_s'"):
+        Contract.parse(json.dumps(without), "x")
 
 
 @pytest.mark.parametrize("versions", [("1.2", None), (None, "1.2"), (None, None)])

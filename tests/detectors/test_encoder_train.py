@@ -13,7 +13,7 @@ import yaml
 torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
 pytest.importorskip("onnxscript", reason="onnxscript (extra train) is absent")
 
-from detectors.encoder.contract import CHANNELS, DIFFERENCE, FLOW, LUMA  # noqa: E402
+from detectors.encoder.contract import CHANNELS, FLOW, LUMA  # noqa: E402
 from detectors.encoder.data import Batches  # noqa: E402
 from detectors.encoder.footage import Run, load_runs  # noqa: E402
 from detectors.encoder.model import EncoderConfig, SoraEncoder  # noqa: E402
