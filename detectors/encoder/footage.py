@@ -7,6 +7,7 @@ motion chain once for each speed wanted and is kept in a cache folder as plain a
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,26 @@ def _make(path: Path, speeds: Sequence[float], folder: Path, px: int, period_s: 
         raise SourceError(f"{path}: holds {len(lumas)} frame, motion needs two", "ended")
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        runs = _write(work, times, lumas, details, speeds, period_s)
+        os.replace(work, folder)
+        log.info("%s: %d frames, %d runs", path, len(lumas), runs)
+    except OSError:
+        if not (folder / "done").exists():  # else another process was faster
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _write(
+    work: Path,
+    times: Sequence[float],
+    lumas: list[NDArray[np.uint8]],
+    details: list[NDArray[np.uint8]],
+    speeds: Sequence[float],
+    period_s: float,
+) -> int:
+    """Write a clip's runs into the folder `work`; how many."""
     np.save(work / "details.npy", np.stack(details))
     names: list[str] = []
     for speed in speeds:
@@ -165,12 +186,7 @@ def _make(path: Path, speeds: Sequence[float], folder: Path, px: int, period_s: 
                 np.save(work / f"{name}-{part}.npy", np.asarray(array))
             names.append(name)
     (work / "done").write_text(" ".join(names))
-    try:
-        os.replace(work, folder)
-    except OSError:  # another process was faster
-        if not (folder / "done").exists():
-            raise
-    log.info("%s: %d frames, %d runs", path, len(lumas), len(names))
+    return len(names)
 
 
 def _pick(times: Sequence[float], step_s: float, start_s: float) -> list[int]:
@@ -208,11 +224,10 @@ def _open(folder: Path, name: str, clip: str, camera: str) -> Run:
 
 
 def _key(path: Path, px: int, period_s: float, speeds: Sequence[float]) -> str:
-    """Name of the clip's cache folder: changes with the file, its size and date, and the chain."""
-    first = min(path.iterdir(), default=path) if path.is_dir() else path
-    stat = first.stat()
-    text = (
-        f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {CHAIN_VERSION} {px} {period_s} "
-        f"{list(speeds)}"
-    )
+    """Name of the clip's cache folder: changes with its files, their sizes and dates, and the
+    chain."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stats = [(file.name, file.stat()) for file in files]
+    content = " ".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+    text = f"{path.resolve()} {content} {CHAIN_VERSION} {px} {period_s} {list(speeds)}"
     return hashlib.sha256(text.encode()).hexdigest()[:24]

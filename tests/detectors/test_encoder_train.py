@@ -14,15 +14,17 @@ torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
 pytest.importorskip("onnxscript", reason="onnxscript (extra train) is absent")
 
 from detectors.encoder.contract import CHANNELS, FLOW, LUMA  # noqa: E402
-from detectors.encoder.data import Batches  # noqa: E402
+from detectors.encoder.data import Batches, _mirror, _zoom  # noqa: E402
+from detectors.encoder.features import detail_of, pack, unpack  # noqa: E402
 from detectors.encoder.footage import Run, load_runs  # noqa: E402
 from detectors.encoder.model import EncoderConfig, SoraEncoder  # noqa: E402
-from detectors.encoder.plant import Kind, moving_boxes, paste, scale, take, turn  # noqa: E402
+from detectors.encoder.plant import Kind, crop, moving_boxes, paste, scale, take, turn  # noqa: E402
 from detectors.encoder.session import EncoderSession  # noqa: E402
 from detectors.encoder.train import Trainer, auc, load_checkpoint, train  # noqa: E402
 from detectors.encoder.train_config import load_train_config  # noqa: E402
 from sorawatch import ConfigError, ModelError, SourceError  # noqa: E402
 
+Caplog = pytest.LogCaptureFixture
 SIZE = (64, 96)
 C = len(CHANNELS)
 
@@ -244,7 +246,7 @@ def test_footage_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(SourceError, match=r"text\.mp4: cannot be opened"):
         load_runs(tmp_path / "text.mp4", "c", speeds, cache)
-    assert not list(cache.glob("*"))
+    assert not list(cache.glob("*"))  # nothing half-written
     monkeypatch.setenv("SORAWATCH_FOOTAGE", str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match="SORAWATCH_FOOTAGE"):
         train(make_config(tmp_path / "c.yaml"), tmp_path / "out")
@@ -253,14 +255,136 @@ def test_footage_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyP
         train(make_config(tmp_path / "c.yaml"), tmp_path / "out")
 
 
-def test_batches_depend_on_seed_and_step_alone(runs: list[Run]) -> None:
-    """The same step gives the same batch, whatever was asked for before."""
+def test_footage_that_cannot_be_decoded_is_left_out(
+    runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Caplog
+) -> None:
+    """One bad file among good ones is named in a warning and costs the training nothing else."""
+    make_clip(tmp_path / "good", 80)
+    (tmp_path / "bad.mp4").write_text("no video")
+    make_clip(tmp_path / "one", 1)
+    monkeypatch.setenv("SORAWATCH_FOOTAGE", str(tmp_path))
+    footage = [{"files": "good"}, {"files": "bad.mp4"}, {"files": "one"}]
+    path = make_config(tmp_path / "c.yaml", footage=footage, held_out=[], steps=1)
+
+
+    class Begun(Exception):
+        pass
+
+    def begin(*_: object) -> None:
+        raise Begun
+
+    with pytest.raises(Begun):
+        train(path, tmp_path / "out", progress=begin)
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == 2
+    assert "left out" in warnings[0]
+    assert str(tmp_path / "bad.mp4") in warnings[0]
+    assert str(tmp_path / "one") in warnings[1]
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"), [(0, "no footage to train on"), (1, "no footage to train on"), (9, "long")]
+)
+def test_no_footage_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int, said: str
+) -> None:
+    """Footage of no, one or too few frames is told as such, before a training has begun: there is
+    neither an encoder nor a checkpoint nor a table, nor anything half-written in the cache."""
+    make_clip(tmp_path / "clip", frames)
+    monkeypatch.setenv("SORAWATCH_FOOTAGE", str(tmp_path))
+    path = make_config(tmp_path / "c.yaml", footage=[{"files": "clip"}], held_out=[])
+    with pytest.raises(SourceError, match=said):
+        train(path, tmp_path / "out")
+    left = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+    assert all(p.parent.parent == tmp_path / "out" / "cache" for p in left)
+    assert all((p.parent / "done").exists() for p in left)
+    assert bool(left) == (frames > 1)
+
+
+def test_a_full_disk_leaves_no_half_written_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the cache cannot be written, what was begun is removed, and the error comes through."""
+    clip = make_clip(tmp_path / "clip", 5)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        load_runs(clip, "c", (1.0,), tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_the_cache_follows_the_footage(tmp_path: Path) -> None:
+    """Footage that has not changed is not decoded again; a picture that came later is seen."""
+    clip, cache = make_clip(tmp_path / "clip", 20), tmp_path / "cache"
+    (first, *_) = load_runs(clip, "c", (1.0,), cache)
+    load_runs(clip, "c", (1.0,), cache)
+    assert len(list(cache.iterdir())) == 1
+    cv2.imwrite(str(clip / "020.png"), picture(20))
+    cv2.imwrite(str(clip / "021.png"), picture(21))
+    (longer, *_) = load_runs(clip, "c", (1.0,), cache)
+    assert len(longer) == len(first) + 1
+
+
+def test_a_run_keeps_the_detail(footage: Path, runs: list[Run]) -> None:
+    """Frame i of a run is the clip's picture at twice the size of its motion."""
+    run = next(r for r in runs if r.camera == "b" and r.speed == 2.0)
+    assert run.size == SIZE
+    assert run.details.shape[1:] == (2 * SIZE[0], 2 * SIZE[1])
+    for i in (0, 5):
+        shown = picture(int(run.picks[i]), 2.5)
+        assert np.array_equal(run.details[run.picks[i]], detail_of(shown, SIZE))
+        cut = unpack(crop(run, i, 8, 16, 32, 48)[LUMA])
+        wanted = run.details[run.picks[i], 16:80, 32:128] / 255
+        assert np.allclose(cut, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("field", ["x", "kind", "planted", "moving", "future", "group"])
+def test_batches_depend_on_seed_and_step_alone(runs: list[Run], field: str) -> None:
+    """The same step gives the same batch, whatever was asked for before; others give others."""
     first, second = (Batches(runs, 8, (48, 64), seed=9) for _ in range(2))
     first.batch(0, 4)
-    a, b, other = first.batch(3, 4), second.batch(3, 4), second.batch(4, 4)
-    assert np.array_equal(a.x, b.x)
-    assert np.array_equal(a.kind, b.kind)
-    assert not np.array_equal(a.x, other.x)
+    first.batch(1, 4, augment=False)
+    a, b = (getattr(batches.batch(3, 4), field) for batches in (first, second))
+    assert a.dtype == b.dtype
+    assert np.array_equal(a, b)
+    if field == "x":
+        assert not np.array_equal(a, second.batch(4, 4).x)
+        assert not np.array_equal(a, Batches(runs, 8, (48, 64), seed=10).batch(3, 4).x)
+
+
+def test_a_mirrored_window_is_the_mirrored_picture() -> None:
+    """Left is right, pixel by pixel, at the size of the detail too; what goes right goes left."""
+    x = np.random.default_rng(0).normal(size=(3, C, 12, 16)).astype(np.float32)
+    mirrored = _mirror(x)
+    assert np.array_equal(unpack(mirrored[:, LUMA]), unpack(x[:, LUMA])[..., ::-1])
+    right, down = FLOW.start, FLOW.start + 1
+    assert np.array_equal(mirrored[:, right], -x[:, right, :, ::-1])
+    assert np.array_equal(mirrored[:, down:], x[:, down:, :, ::-1])
+    assert np.array_equal(_mirror(mirrored), x)
+
+
+@pytest.mark.parametrize("zoom", [0.8, 1.25, 2.0])
+def test_a_zoomed_window_is_the_zoomed_picture(zoom: float) -> None:
+    """The picture is enlarged as a picture, not each quarter of its pixels by itself, and flow
+    grows with it, up to its limit."""
+    across, along = np.meshgrid(np.linspace(0, 1, 128), np.linspace(0, 1, 96))
+    x = np.zeros((2, C, 48, 64), np.float32)
+    x[:, LUMA] = pack(((2 * across + along) / 3).astype(np.float32))
+    x[:, FLOW] = 0.5
+    x[1, FLOW] = 1.9
+    size = (round(48 * zoom), round(64 * zoom))
+    zoomed = _zoom(x, size, zoom)
+    assert zoomed.shape == (2, C, *size)
+    luma = unpack(zoomed[:, LUMA])
+    assert (np.diff(luma, axis=-1) >= -1e-6).all()
+    assert (np.diff(luma, axis=-2) >= -1e-6).all()
+    wanted = cv2.resize(unpack(x[0, LUMA]), (2 * size[1], 2 * size[0]))
+    assert np.allclose(luma[0], wanted, atol=1e-6)
+    assert np.allclose(zoomed[0, FLOW], 0.5 * zoom)
+    assert np.allclose(zoomed[1, FLOW], min(2.0, 1.9 * zoom))
 
 
 def test_batches_plant_things_and_say_where(runs: list[Run]) -> None:
