@@ -1,20 +1,23 @@
 """Training: seeded, resumable, and clear about footage that it cannot use."""
 
 import csv
+import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
 pytest.importorskip("onnxscript", reason="onnxscript (extra train) is absent")
 
 from detectors.encoder.contract import CHANNELS, FLOW, LUMA  # noqa: E402
 from detectors.encoder.data import Batches, _mirror, _zoom  # noqa: E402
+from detectors.encoder.export import HALF_TOLERANCE  # noqa: E402
 from detectors.encoder.features import detail_of, pack, unpack  # noqa: E402
 from detectors.encoder.footage import Run, load_runs  # noqa: E402
 from detectors.encoder.model import EncoderConfig, SoraEncoder  # noqa: E402
@@ -23,6 +26,7 @@ from detectors.encoder.session import EncoderSession  # noqa: E402
 from detectors.encoder.train import Trainer, auc, load_checkpoint, train  # noqa: E402
 from detectors.encoder.train_config import load_train_config  # noqa: E402
 from sorawatch import ConfigError, ModelError, SourceError  # noqa: E402
+from streamer.cli.export import export  # noqa: E402
 
 Caplog = pytest.LogCaptureFixture
 SIZE = (64, 96)
@@ -127,6 +131,23 @@ def test_training_gives_an_encoder_and_its_metrics(trained: Trained) -> None:
         "metrics.csv",
         "sora.onnx",
     ]
+
+
+def test_a_checkpoint_is_exported_in_float16(trained: Trained, tmp_path: Path) -> None:
+    """`sorawatch export --half` writes an encoder that the program takes and says what it is; what
+    it gives is nearly what the other one gives."""
+    path = tmp_path / "half.onnx"
+    arguments = [str(trained.out / "checkpoint.pt"), "--out", str(path), "--half", "--json"]
+    result = CliRunner().invoke(export, arguments, catch_exceptions=False)
+    assert json.loads(result.stdout)["precision"] == "float16"
+    half, single = EncoderSession(path, "cpu", 1), EncoderSession(trained.path, "cpu", 1)
+    assert half.contract == replace(single.contract, precision="float16")
+    x = np.random.default_rng(2).normal(size=(1, 8, C, 48, 64)).astype(np.float32) * 0.3
+    wanted, given = single.run(x).tokens, half.run(x).tokens
+    assert np.abs(given - wanted).max() < HALF_TOLERANCE * np.abs(wanted).max()
+    refused = CliRunner().invoke(export, [str(tmp_path / "none.pt"), "--out", str(path)])
+    assert isinstance(refused.exception, ModelError)
+    assert "none.pt: not a checkpoint" in str(refused.exception)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +286,6 @@ def test_footage_that_cannot_be_decoded_is_left_out(
     monkeypatch.setenv("SORAWATCH_FOOTAGE", str(tmp_path))
     footage = [{"files": "good"}, {"files": "bad.mp4"}, {"files": "one"}]
     path = make_config(tmp_path / "c.yaml", footage=footage, held_out=[], steps=1)
-
 
     class Begun(Exception):
         pass

@@ -146,6 +146,15 @@ def broken_files(data: bytes) -> dict[str, bytes]:
         "foreign npz": rewrite(data, {"header.json": None}),
         "not a normality": rewrite(data, {"header.json": header_of(data, format="other")}),
         "from the future": rewrite(data, {"header.json": header_of(data, version=99)}),
+        "from before there were figures": rewrite(
+            data, {"header.json": header_of(data, version=1)}
+        ),
+        "scene is missing": rewrite(data, {"scene.npy": None}),
+        "scene is of another size": rewrite(data, {"scene.npy": npy(np.zeros((3, 3), np.uint8))}),
+        "scene is no picture": rewrite(data, {"scene.npy": npy(np.zeros((30, 45), np.float32))}),
+        "figure bank is narrow": rewrite(data, {"figure_bank.npy": npy(np.zeros((5, 8), "f4"))}),
+        "figure spread is zero": rewrite(data, {"figure_spread.npy": npy(np.zeros(6, np.float32))}),
+        "figure tail is missing": rewrite(data, {"figure_tail.npy": None}),
         "header is a list": rewrite(data, {"header.json": b"[]"}),
         "header is broken": rewrite(data, {"header.json": b"{"}),
         "header is NaN": rewrite(data, {"header.json": header_of(data, fastest=float("nan"))}),
@@ -259,7 +268,10 @@ def test_learning_carries_on_after_a_restart(encoder: FakeEncoder | None, tmp_pa
     carried = NormalityFitter.load_progress(path, encoder)
     assert carried.footage_s == fitter.footage_s
     assert carried.camera == "gate"
-    assert carried.finish().bank.tokens.tobytes() == fitter.finish().bank.tokens.tobytes()
+    one, other = carried.finish(), fitter.finish()
+    assert one.bank.tokens.tobytes() == other.bank.tokens.tobytes()
+    assert one.figures.scene.tobytes() == other.figures.scene.tobytes()
+    assert one.figures.bank.tokens.tobytes() == other.figures.bank.tokens.tobytes()
     for window in scene.windows(LIFE, generation=0, start=half):
         carried.add(window)
     whole = fitter_of(encoder)
@@ -286,6 +298,9 @@ def test_foreign_progress_is_refused(data: bytes, tmp_path: Path) -> None:
         {"frames.npy": npy(np.array([-5], np.int64))},
         {"features.npy": npy(np.zeros((4, 9), np.float32))},
         {"vectors.npy": None},
+        {"cells.npy": npy(np.zeros((2, 30, 45), np.uint8))},
+        {"cells.npy": npy(np.zeros((2, 3, 3), np.uint8))},
+        {"looks.npy": npy(np.zeros(5, np.bool_))},
     ):
         path.write_bytes(rewrite(good, change))
         with pytest.raises(NormalityError, match=r"gate\.progress: broken"):
