@@ -106,9 +106,9 @@ class Contract:
                 raise ModelError(f"{path}: metadata {name}={value!r} is not in {low}..{high}")
             return value
 
-        whole("window_dim", 1, 4096)
+        whole("window_dim", 1, 8192)
         whole("token_dim", 1, 1024)
-        whole("feature_dim", 1, 1024)
+        whole("feature_dim", 1, 2048)
         low, high = whole("frames_min", 1, 64), whole("frames_max", 1, 64)
         whole("frames", low, max(low, high))
         low = whole("side_min_px", 1, 256)  # a trial window of this size must fit into memory

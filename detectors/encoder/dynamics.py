@@ -109,14 +109,14 @@ class Dynamics(nn.Module):
         shares = above.mean((3, 4))  # (B, T, 8)
         moving = shares[:, :, 1:2].clamp(min=_LEAST)  # above MOVING_PX
         before = torch.cat([flow[:, :1], flow[:, :-1]], 1)
-        change = ((flow - before).square().sum(2) + 1e-12).sqrt().flatten(2)  # (B, T, h*w)
+        change = _root((flow - before).square().sum(2)).flatten(2)  # (B, T, h*w)
         changes = (change[:, :, None] > self.changes).to(flow.dtype).mean(3)
         rows = overlap(self.edges[:-1] * h, self.edges[1:] * h, h)
         columns = overlap(self.edges[:-1] * w, self.edges[1:] * w, w)
         parts = (rows @ (above[:, :, 1] @ columns.T)).flatten(2).sort(2).values
         total = speed.mean((3, 4)).clamp(min=_LEAST)
-        together = (flow.square().sum(2, keepdim=True) + 1e-12).sqrt().mean((3, 4))
-        spread = ((square - speed.square()).clamp(min=0) + 1e-12).sqrt().mean((3, 4))
+        together = _root(flow.square().sum(2, keepdim=True)).mean((3, 4))
+        spread = _root(square - speed.square()).mean((3, 4))
         p = directions / directions.sum(2, keepdim=True).clamp(min=_LEAST)
         frames = torch.cat(
             [
@@ -134,5 +134,11 @@ class Dynamics(nn.Module):
             2,
         )  # (B, T, PER_FRAME)
         mean = frames.mean(1)
-        deviation = ((frames - mean[:, None]).square().mean(1) + 1e-8).sqrt()
+        deviation = _root((frames - mean[:, None]).square().mean(1), 1e-8)
         return torch.cat([mean, deviation, frames.amax(1)], 1)
+
+
+def _root(square: Tensor, least: float = 1e-12) -> Tensor:
+    """Square root of what may be nought, or just below it. Clamped rather than lifted: the exporter
+    takes an added 1e-8 for nothing and leaves it out."""
+    return square.clamp(min=least).sqrt()

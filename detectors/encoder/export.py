@@ -29,6 +29,7 @@ from detectors.encoder.contract import (
     STRIDE_PX,
     Contract,
 )
+from detectors.encoder.dynamics import Dynamics, MotionStatistics
 from detectors.encoder.model import SoraEncoder
 from detectors.encoder.pyramid import SpacePool, TimePool
 from sorawatch import ModelError
@@ -127,28 +128,23 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 class _Incremental(nn.Module):
-    """The encoder on new frames and the features of those before, as in the contract.
-
-    What goes in and comes out is float32, whatever the encoder computes in.
-    """
+    """The encoder on new frames and the features of those before, as in the contract."""
 
     def __init__(self, model: SoraEncoder) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        precision = self.model.anomaly.weight.dtype
-        features = self.model.features(x.to(precision))
-        outputs = self.model.encode(torch.cat([past.to(precision), features], 1))
-        window, tokens, anomaly = (y.float() for y in outputs)
-        return window, tokens, anomaly, features.float()
+        features = self.model.features(x)
+        window, tokens, anomaly = self.model.encode(torch.cat([past, features], 1))
+        return window, tokens, anomaly, features
 
 
 def _halved(model: SoraEncoder) -> SoraEncoder:
-    """A copy in float16; the areas that pooling goes by stay float32, for thirds are not exact."""
+    """A copy in float16, but for what is not learned: areas and counts want every digit."""
     twin = copy.deepcopy(model)
     for module in twin.modules():
-        if isinstance(module, TimePool | SpacePool):
+        if isinstance(module, TimePool | SpacePool | MotionStatistics | Dynamics):
             continue
         for parameter in module.parameters(recurse=False):
             parameter.data = parameter.data.half()

@@ -238,6 +238,11 @@ class SoraEncoder(nn.Module):
         """Channels of a frame's features, D + S."""
         return self.config.dim + STATISTICS
 
+    @property
+    def precision(self) -> torch.dtype:
+        """What it computes in; motion is counted, and all is given, in float32 whatever it is."""
+        return self.anomaly.weight.dtype
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode a batch of windows; see the class."""
         return self.encode(self.features(x))
@@ -247,18 +252,18 @@ class SoraEncoder(nn.Module):
         b, t, c, height, width = x.shape
         frames = x.reshape(b * t, c, height, width)
         counts = self.statistics(frames[:, LUMA.stop :])  # (B*T, S, h, w)
-        y = torch.cat([self.stem(frames), counts], 1)
+        y = torch.cat([self.stem(frames.to(self.precision)).float(), counts], 1)
         return y.reshape(b, t, *y.shape[1:])
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The window of these frames: (B, T, D + S, h, w) -> window, tokens, anomaly."""
         counts = features[:, :, self.config.dim :]
-        features = features[:, :, : self.config.dim]
+        features = features[:, :, : self.config.dim].to(self.precision)
         b, t, d, h, w = features.shape
         maps = self.time(features.reshape(b, t, d * h * w)).reshape(b, INTERVALS, d, h, w)
         z = self.pyramid(maps)  # (B, 4*CELLS, D)
         for block in self.blocks:
             z = block(z, z)
         tokens = self.local(maps, z)  # (B, E, h, w)
-        window = torch.cat([self.fusion(z), self.dynamics(counts)], 1)
-        return window, tokens, self.anomaly(tokens)[:, 0]
+        window = torch.cat([self.fusion(z).float(), self.dynamics(counts)], 1)
+        return window, tokens.float(), self.anomaly(tokens)[:, 0].float()

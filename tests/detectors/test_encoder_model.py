@@ -5,6 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
 
 from detectors.encoder.contract import CHANNELS, DIFFERENCE, FLOW, LUMA  # noqa: E402
+from detectors.encoder.dynamics import DYNAMICS  # noqa: E402
 from detectors.encoder.model import Attention, EncoderConfig, SoraEncoder  # noqa: E402
 from detectors.encoder.pyramid import (  # noqa: E402
     CELLS,
@@ -44,7 +45,7 @@ def test_any_size_gives_its_tokens(model: SoraEncoder, shape: tuple[int, ...]) -
     h, w = -(-height // 16), -(-width // 16)
     with torch.no_grad():
         window, tokens, anomaly = model(torch.rand(b, t, C, height, width))
-    assert window.shape == (b, 12)
+    assert window.shape == (b, 12 + DYNAMICS)
     assert tokens.shape == (b, 8, h, w)
     assert anomaly.shape == (b, h, w)
     assert all(torch.isfinite(y).all() for y in (window, tokens, anomaly))
@@ -111,7 +112,7 @@ def test_a_256_px_picture_keeps_its_places(model: SoraEncoder) -> None:
     """Of 256 px nothing is pooled away: every cell of the 16x16 map reaches every scale, every
     pooled cell is a mean (its weights sum to 1), and no two of a scale are alike."""
     with torch.no_grad():
-        features = model.features(torch.rand(1, 1, C, 256, 256))
+        features = model.features(torch.rand(1, 1, C, 256, 256))[:, :, : SMALL.dim]
     assert features.shape[-2:] == (16, 16)
     weights = SpacePool()(torch.eye(256).reshape(256, 1, 16, 16))[..., 0]  # (256, CELLS)
     assert torch.allclose(weights.sum(0), torch.ones(CELLS), atol=1e-5)
@@ -119,7 +120,7 @@ def test_a_256_px_picture_keeps_its_places(model: SoraEncoder) -> None:
         assert (scale.sum(1) > 0).all()
         assert torch.linalg.matrix_rank(scale) == scale.shape[1]
     maps = features.expand(INTERVALS, -1, -1, -1, -1).transpose(0, 1)
-    assert SpaceTimePyramid(16)(maps).shape == (1, INTERVALS * CELLS, 16)
+    assert SpaceTimePyramid(SMALL.dim)(maps).shape == (1, INTERVALS * CELLS, 16)
 
 
 def test_width_is_not_time(model: SoraEncoder) -> None:
