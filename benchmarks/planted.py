@@ -23,13 +23,14 @@ import numpy as np
 
 from benchmarks.report import report
 from detectors.detector import Detector
+from detectors.encoder.features import detail_of
 from detectors.encoder.footage import analysis_luma, frames_of
 from detectors.encoder.session import EncoderSession
 from detectors.fitting import NormalityFitter
 from detectors.window import Window
 
 ROOT = Path(os.environ.get("SORAWATCH_FOOTAGE", Path(__file__).parents[2] / "shared" / "data"))
-FPS, STEP, FRAMES = 10, 2, 8  # of the lumas; every second one is analysed; of a window
+FPS, STEP, FRAMES = 10, 2, 8  # of the pictures; every second one is analysed; of a window
 KINDS = ("fast x2", "fast x3", "large", "small", "foreign", "ordinary")
 SEED = 7
 
@@ -38,7 +39,8 @@ Frames = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Piece:
-    """One frame of a track: its pixels, which of them belong to it, and where its middle is."""
+    """One frame of a track: its pixels at twice the analysis size, which of them belong to it (at
+    analysis size), and where its middle is, px at analysis size."""
 
     pixels: np.ndarray
     mask: np.ndarray
@@ -48,23 +50,29 @@ class Piece:
 
 @dataclass(frozen=True)
 class Sequence:
-    """Frames with something planted; `truth` where it is an anomaly."""
+    """Pictures with something planted; `truth` where it is an anomaly."""
 
     kind: str
     frames: Frames
     truth: np.ndarray
 
 
-def lumas(path: Path) -> Frames:
-    """The clip at analysis size, ten frames a second."""
+def pictures(path: Path) -> Frames:
+    """The clip's luma at twice the analysis size, ten frames a second."""
     out: Frames = []
     last = -1
     for t, image in frames_of(path):
         k = int(t * FPS + 1e-6)
         if k != last:
-            out.append(analysis_luma(image, 180))
+            out.append(detail_of(image, analysis_luma(image, 180).shape))
             last = k
     return out
+
+
+def shrunk(picture: np.ndarray) -> np.ndarray:
+    """A picture at analysis size."""
+    height, width = picture.shape
+    return cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
 
 
 def foreground(frames: Frames) -> Frames:
@@ -87,7 +95,7 @@ def find_track(
     rng: np.random.Generator,
 ) -> list[Piece] | None:
     """One thing that keeps moving, every `step`-th frame of it."""
-    masks = foreground(frames)
+    masks = foreground([shrunk(frame) for frame in frames])
     for _ in range(300):
         t = int(rng.integers(0, max(1, len(frames) - shortest * step)))
         n, labels, stats, _ = cv2.connectedComponentsWithStats(masks[t])
@@ -109,7 +117,9 @@ def _follow(frames: Frames, masks: Frames, own: np.ndarray, t: int, step: int) -
         rows, columns = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)
         track.append(
             Piece(
-                frames[t][rows, columns].copy(),
+                frames[t][
+                    2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop
+                ].copy(),
                 own[rows, columns].astype(np.float32),
                 (rows.start + rows.stop) / 2,
                 (columns.start + columns.stop) / 2,
@@ -142,12 +152,12 @@ def plant(
     frames, truth = [f.copy() for f in frames], np.zeros(len(frames), bool)
     down, right = (0.0, 0.0) if at is None else (at[0] - track[0].y, at[1] - track[0].x)
     for t, piece in zip(range(start, len(frames)), track, strict=False):
-        size = tuple(max(3, round(side * scale)) for side in piece.pixels.shape[::-1])
+        size = tuple(max(6, round(side * scale)) for side in piece.pixels.shape[::-1])
         pixels = cv2.resize(piece.pixels, size)
-        mask = cv2.GaussianBlur(cv2.resize(piece.mask, size), (3, 3), 0)
+        mask = cv2.GaussianBlur(cv2.resize(piece.mask, size), (5, 5), 0)
         height, width = frames[t].shape
-        y0 = round(piece.y + down + piece.pixels.shape[0] / 2) - size[1]
-        x0 = round(piece.x + right - size[0] / 2)
+        y0 = round(2 * (piece.y + down) + piece.pixels.shape[0] / 2) - size[1]
+        x0 = round(2 * (piece.x + right) - size[0] / 2)
         rows = slice(max(0, y0), min(height, y0 + size[1]))
         columns = slice(max(0, x0), min(width, x0 + size[0]))
         if rows.start >= rows.stop or columns.start >= columns.stop:
@@ -158,7 +168,7 @@ def plant(
         )
         below, weight = frames[t][rows, columns], mask[there]
         frames[t][rows, columns] = np.clip(below * (1 - weight) + pixels[there] * weight, 0, 255)
-        truth[t] = kind != "ordinary" and (weight > 0.5).sum() > 25
+        truth[t] = kind != "ordinary" and (weight > 0.5).sum() > 100
     return Sequence(kind, frames, truth)
 
 
@@ -184,7 +194,7 @@ def sequences(
                 continue
             at, scale = None, {"large": 1.7, "small": 0.55}.get(kind, 1.0)
             if kind == "foreign":
-                height, width = clip[0].shape
+                height, width = shrunk(clip[0]).shape
                 at = (height * rng.uniform(0.35, 0.8), width * rng.uniform(0.25, 0.75))
                 scale = float(np.clip(np.sqrt(250 / (track[0].mask.sum() + 1)), 0.3, 1.5))
             start = int(rng.integers(10, max(11, len(clip) - 40)))
@@ -193,9 +203,9 @@ def sequences(
 
 def cameras(root: Path) -> Iterator[tuple[str, list[Frames], list[Sequence]]]:
     """Name, footage to fit on, and sequences to score."""
-    entries = {p.name: lumas(p) for p in sorted((root / "ped2" / "train").iterdir())}
-    people = lumas(root / "clips" / "one-by-one-person-detection.mp4")
-    cars = [lumas(root / "clips" / name) for name in ("highway.avi", "car-detection.mp4")]
+    entries = {p.name: pictures(p) for p in sorted((root / "ped2" / "train").iterdir())}
+    people = pictures(root / "clips" / "one-by-one-person-detection.mp4")
+    cars = [pictures(root / "clips" / name) for name in ("highway.avi", "car-detection.mp4")]
     held_out = ("13", "14", "15", "16")  # as in configs/train/sora.yaml
     fit = [clip for name, clip in entries.items() if name not in held_out]
     rest = [entries[name] for name in held_out]
@@ -206,10 +216,11 @@ def cameras(root: Path) -> Iterator[tuple[str, list[Frames], list[Sequence]]]:
 
 
 def windows(frames: Frames, generation: int) -> Iterator[tuple[int, Window]]:
+    lumas = [shrunk(frame) for frame in frames]
     for seq, i in enumerate(range(0, len(frames), STEP)):
         run = list(range(i % STEP, i + 1, STEP))[-FRAMES:]
         times = tuple(k / FPS for k in run)
-        yield i, Window(tuple(frames[k] for k in run), times, seq, generation)
+        yield i, Window(tuple(lumas[k] for k in run), times, seq, generation, frames[i])
 
 
 def auc(normal: np.ndarray, anomalous: np.ndarray) -> float:
