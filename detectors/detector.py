@@ -8,11 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from detectors import figure
 from detectors.appearance import HeldMap
 from detectors.figure import MEMORY_S
 from detectors.fitting import NormalityFitter
-from detectors.ground import Ground
+from detectors.ground import Figures, Ground
 from detectors.normality import Normality
 from detectors.observer import (
     ENCODER_PERIOD,
@@ -59,6 +58,8 @@ class Scorer:
         self._moving, self._standing = Smoother(), Smoother(MEMORY_S)
         self._reasons: list[Reason | None] = [None, None]
         self._held = HeldMap()
+        self.figures: Figures | None = None
+        """What stood out in the newest frame, None where it was not looked for."""
         self._figure_value = 0.0
         self._looked_s: float | None = None
         self._ground.reset()
@@ -68,7 +69,7 @@ class Scorer:
         if observation.generation != self._generation:
             self._generation = observation.generation
             self.reset()
-        passed_s = observation.passed_s
+        passed_s, self.figures = observation.passed_s, None
         moving = self._moving.step(self._of_motion(observation), passed_s)
         standing = self._standing.step(self._of_figures(observation), passed_s)
         reason = self._reasons[0 if moving >= standing else 1]
@@ -97,10 +98,10 @@ class Scorer:
         if self._looked_s is not None and not observation.changed and since_s < LOOK_STILL_S:
             return self._figure_value
         self._looked_s = observation.t_s
-        figures = self._ground.step(observation.cells, since_s)
+        self.figures = figures = self._ground.step(observation.cells, since_s)
         self._figure_value = 0.0
         if len(figures):
-            surprise = figure.surprise(figures, self.normality.figures)
+            surprise = self.normality.figure_surprise(figures)
             self._figure_value = value = largest(surprise.total, figure.TOGETHER)
             if value > 0.0 and (self._reasons[1] is None or value >= 0.5 * self._standing.value):
                 self._reasons[1] = self.normality.figure_reason(figures, surprise)
@@ -171,7 +172,7 @@ class Detector:
         NormalityError when the normality was learned with another encoder.
         """
         if normality is not None:
-            normality.check_encoder(self.encoder.sha256 if self.encoder else None, camera)
+            normality.facts.check_encoder(self.encoder.sha256 if self.encoder else None, camera)
         wants = (normality is not None and normality.appearance is not None) or (
             fitter is not None and fitter.encoder is not None
         )

@@ -12,10 +12,11 @@ from detectors import appearance, figure, pattern
 from detectors.arrayfile import dump, parse, read_file, write_atomic
 from detectors.bank import Bank, thin
 from detectors.calibration import Calibration, event_peaks
+from detectors.facts import Facts
 from detectors.figure import FigureNormality
 from detectors.footage import Block, Footage
 from detectors.ground import Figures, Ground, empty_scene
-from detectors.normality import AppearanceNormality, Facts, Normality
+from detectors.normality import AppearanceNormality, Normality
 from detectors.observer import Encoder, Observation, Observer
 from detectors.scoring import Smoother, fuse, largest
 from detectors.speed import fit_profile, usual_speed

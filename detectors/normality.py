@@ -2,47 +2,29 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors import appearance, figure, pattern
+from detectors import appearance, checked, figure, pattern
 from detectors.arrayfile import Arrays, dump, parse, read_file, write_atomic
 from detectors.bank import Bank
 from detectors.calibration import Calibration
+from detectors.facts import Facts
 from detectors.figure import FigureNormality
 from detectors.ground import Figures
+from detectors.lessons import Lesson, Lessons
 from detectors.scoring import Reason, explain, fuse, region_of
 from detectors.speed import usual_speed
-from detectors.tail import KNOTS, Tail
+from detectors.tail import Tail
 from detectors.tokens import TRACKED, Tokens
 from sorawatch import NormalityError
 
 FORMAT = "sorawatch.normality"
-VERSION = 2
-_MAX_GRID = 4096
-_MOST_SURPRISE = 30.0  # nats, of the part of a tail that was counted: 1e13 numbers
-_SMALLEST, _LARGEST = 1e-9, 1e12
-"""Scales and numbers beyond these are in no file of ours; with them scores would overflow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Where a normality comes from.
-
-    `footage_s`: seconds of normal footage. `made_utc`: when, ISO 8601. `grid`: rows and columns of
-    4 px cells of the pictures. `encoder`: sha256 of the encoder file, None without one. `camera`:
-    the name it was learned under, may be empty.
-    """
-
-    footage_s: float
-    made_utc: str
-    grid: tuple[int, int]
-    encoder: str | None = None
-    camera: str = ""
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +60,7 @@ class Normality:
     `profile`: (rows,) usual speed, px per 0.2 s. `fastest`: largest speed over the usual seen.
     `spread`: (8,) standard deviations of pattern features. `bank`: (n, 10). The tails turn speed
     ratio and distance into surprise. `figures`: what stands out from the empty scene.
-    `appearance`: None when learned without an encoder.
+    `appearance`: None when learned without an encoder. `lessons`: what it was taught since.
     """
 
     facts: Facts
@@ -91,6 +73,7 @@ class Normality:
     figures: FigureNormality
     appearance: AppearanceNormality | None
     calibration: Calibration
+    lessons: Lessons = field(default_factory=Lessons, compare=False)
     _hash: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -99,6 +82,16 @@ class Normality:
         if not self._hash:
             self._hash.append(hashlib.sha256(self.to_bytes()).hexdigest())
         return self._hash[0]
+
+    @property
+    def dims(self) -> dict[str, int]:
+        """Numbers that a point has, for each kind of token that can be taught."""
+        known = self.appearance
+        return {
+            "motion": pattern.DIMENSIONS,
+            "figure": figure.DIMENSIONS,
+            "encoder": 2 if known is None else known.bank.tokens.shape[1],
+        }
 
     def surprise(
         self, tokens: Tokens, appearance_map: NDArray[np.float64] | None = None
@@ -110,7 +103,8 @@ class Normality:
             tokens, pattern.describe(tokens, usual), self.spread, self.facts.grid
         )
         distance, nearest = self.bank.ask(patterns)
-        speed, unlike = self.speed_tail(ratio), self.pattern_tail(distance)
+        left = self.lessons.left("motion", patterns)
+        speed, unlike = self.speed_tail(ratio) * left, self.pattern_tail(distance) * left
         looks: NDArray[np.float64] | None = None
         parts = [speed, unlike]
         if self.appearance is not None:
@@ -141,8 +135,36 @@ class Normality:
         if len(rows):
             vectors = np.ascontiguousarray(encoded[:, rows, cols].T)
             placed = appearance.place(vectors, rows, cols, self.appearance.spread)
-            out[rows, cols] = self.appearance.tail(self.appearance.bank.ask(placed)[0])
+            looks = self.appearance.tail(self.appearance.bank.ask(placed)[0])
+            out[rows, cols] = looks * self.lessons.left("encoder", placed)
         return out
+
+    def figure_surprise(self, figures: Figures) -> figure.FigureSurprise:
+        """How surprising each figure is."""
+        found = figure.surprise(figures, self.figures)
+        return replace(found, total=found.total * self.lessons.left("figure", found.points))
+
+    def with_lesson(self, lesson: Lesson) -> "Normality":
+        """This with one lesson more; NormalityError when there are as many as there can be."""
+        try:
+            return replace(self, lessons=Lessons([*self.lessons.all, lesson]), _hash=[])
+        except ValueError as exc:
+            raise NormalityError(
+                f"cannot be taught: {exc}: take some back with sorawatch normal undo"
+            ) from exc
+
+    def undo(self, lesson_id: str) -> "Normality":
+        """This without one lesson, as if it had never been given; NormalityError if there is none.
+
+        `last` is the newest.
+        """
+        if lesson_id == "last" and self.lessons.all:
+            lesson_id = self.lessons.all[-1].id
+        left = [lesson for lesson in self.lessons.all if lesson.id != lesson_id]
+        if len(left) == len(self.lessons):
+            known = ", ".join(lesson.id for lesson in self.lessons.all) or "none"
+            raise NormalityError(f"no lesson {lesson_id!r} was taught; there are: {known}")
+        return replace(self, lessons=Lessons(left), _hash=[])
 
     def reason(self, tokens: Tokens, surprise: Surprise) -> Reason:
         """Why the most surprising token is surprising; there must be one."""
@@ -169,52 +191,37 @@ class Normality:
 
     def to_bytes(self) -> bytes:
         """The contents of the file."""
+        lessons, taught = self.lessons.pack()
         header: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
-            "footage_s": self.facts.footage_s,
-            "made_utc": self.facts.made_utc,
-            "grid": list(self.facts.grid),
-            "encoder": self.facts.encoder,
-            "camera": self.facts.camera,
+            **self.facts.header(),
             "fastest": self.fastest,
             "calibrated_s": self.calibration.footage_s,
+            "dispersion": self.calibration.dispersion,
+            "lessons": lessons,
         }
         arrays: Arrays = {
             "profile": self.profile,
             "spread": self.spread,
             "bank": self.bank.tokens,
             "peaks": self.calibration.peaks,
-            "speed_tail": _pack(self.speed_tail),
-            "pattern_tail": _pack(self.pattern_tail),
+            "speed_tail": checked.pack_tail(self.speed_tail),
+            "pattern_tail": checked.pack_tail(self.pattern_tail),
             "scene": self.figures.scene,
             "figure_spread": self.figures.spread,
             "figure_bank": self.figures.bank.tokens,
-            "figure_tail": _pack(self.figures.tail),
+            "figure_tail": checked.pack_tail(self.figures.tail),
         }
         if self.appearance is not None:
             arrays["appearance_spread"] = self.appearance.spread
             arrays["appearance_bank"] = self.appearance.bank.tokens
-            arrays["appearance_tail"] = _pack(self.appearance.tail)
-        return dump(header, arrays)
+            arrays["appearance_tail"] = checked.pack_tail(self.appearance.tail)
+        return dump(header, arrays | taught)
 
     def save(self, path: str | Path) -> None:
         """Write it to `path`, whole or not at all; ResourceError when that cannot be done."""
         write_atomic(Path(path), self.to_bytes())
-
-    def check_encoder(self, sha256: str | None, path: str | Path = "normality") -> None:
-        """NormalityError when it needs another encoder than that of this hash (None: no encoder).
-
-        One that was learned without an encoder needs none.
-        """
-        if self.facts.encoder is None or self.facts.encoder == sha256:
-            return
-        learned = f"with encoder {self.facts.encoder[:12]}"
-        now = f"encoder {sha256[:12]} is in use" if sha256 else "no encoder is in use"
-        raise NormalityError(
-            f"{path}: learned {learned}, but {now}: learn it anew with sorawatch fit, or set "
-            "detect.encoder to the one it was learned with"
-        )
 
 
 def load(path: str | Path) -> Normality:
@@ -239,84 +246,35 @@ def load(path: str | Path) -> Normality:
 
 def _build(header: Mapping[str, Any], arrays: Arrays) -> Normality:
     """A normality from checked parts; KeyError, TypeError or ValueError when they do not fit."""
-    rows, cols = header["grid"]
-    if not (
-        type(rows) is int and type(cols) is int and 0 < rows < _MAX_GRID and 0 < cols < _MAX_GRID
-    ):
-        raise ValueError("its grid is impossible")
-    encoder = header["encoder"]
-    if encoder is not None and not (isinstance(encoder, str) and encoder.isalnum()):
-        raise ValueError("its encoder is not a hash")
-    facts = Facts(
-        footage_s=_positive(header["footage_s"]),
-        made_utc=str(header["made_utc"]),
-        grid=(rows, cols),
-        encoder=encoder,
-        camera=str(header["camera"]),
-    )
+    facts = Facts.of(header)
     seen: AppearanceNormality | None = None
-    if encoder is not None:
-        spread = _array(arrays, "appearance_spread", (None,))
-        bank = _array(arrays, "appearance_bank", (None, len(spread) + 2))
-        seen = AppearanceNormality(_above_0(spread), Bank(bank), _unpack(arrays, "appearance_tail"))
-    return Normality(
+    if facts.encoder is not None:
+        spread = checked.array(arrays, "appearance_spread", (None,))
+        bank = checked.array(arrays, "appearance_bank", (None, len(spread) + 2))
+        seen = AppearanceNormality(
+            checked.above_0(spread), Bank(bank), checked.unpack_tail(arrays, "appearance_tail")
+        )
+    normality = Normality(
         facts=facts,
-        profile=_above_0(_array(arrays, "profile", (rows,))),
-        fastest=_positive(header["fastest"]),
-        spread=_above_0(_array(arrays, "spread", (pattern.PATTERN,))),
-        bank=Bank(_array(arrays, "bank", (None, pattern.DIMENSIONS))),
-        speed_tail=_unpack(arrays, "speed_tail"),
-        pattern_tail=_unpack(arrays, "pattern_tail"),
+        profile=checked.above_0(checked.array(arrays, "profile", facts.grid[:1])),
+        fastest=checked.positive(header["fastest"]),
+        spread=checked.above_0(checked.array(arrays, "spread", (pattern.PATTERN,))),
+        bank=Bank(checked.array(arrays, "bank", (None, pattern.DIMENSIONS))),
+        speed_tail=checked.unpack_tail(arrays, "speed_tail"),
+        pattern_tail=checked.unpack_tail(arrays, "pattern_tail"),
         figures=FigureNormality(
-            scene=_array(arrays, "scene", (rows, cols), np.uint8),
-            spread=_above_0(_array(arrays, "figure_spread", (len(figure.SHAPE),))),
-            bank=Bank(_array(arrays, "figure_bank", (None, figure.DIMENSIONS))),
-            tail=_unpack(arrays, "figure_tail"),
+            scene=checked.array(arrays, "scene", facts.grid, np.uint8),
+            spread=checked.above_0(checked.array(arrays, "figure_spread", (len(figure.SHAPE),))),
+            bank=Bank(checked.array(arrays, "figure_bank", (None, figure.DIMENSIONS))),
+            tail=checked.unpack_tail(arrays, "figure_tail"),
         ),
         appearance=seen,
         calibration=Calibration(
-            _array(arrays, "peaks", (None,), np.float64), _positive(header["calibrated_s"])
+            checked.array(arrays, "peaks", (None,), np.float64),
+            checked.positive(header["calibrated_s"]),
+            checked.positive(header["dispersion"]),
         ),
     )
-
-
-def _array(
-    arrays: Arrays, name: str, shape: tuple[int | None, ...], dtype: type = np.float32
-) -> NDArray[Any]:
-    array = arrays[name]
-    fits = len(shape) == array.ndim and all(
-        want is None or want == side for want, side in zip(shape, array.shape, strict=True)
+    return replace(
+        normality, lessons=Lessons.unpack(header["lessons"], arrays, normality.dims), _hash=[]
     )
-    if not fits or array.dtype != dtype:
-        raise ValueError(f"{name} is {array.dtype} {array.shape}")
-    if array.dtype != np.uint8 and len(array) and np.abs(array).max() > _LARGEST:
-        raise ValueError(f"{name} holds numbers beyond {_LARGEST:g}")
-    return array
-
-
-def _above_0(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not (array > _SMALLEST).all():
-        raise ValueError("a scale is not above 0")
-    return array
-
-
-def _positive(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is not a number")
-    if not _SMALLEST < value < _LARGEST:
-        raise ValueError(f"{value!r} is not above 0, or not finite")
-    return float(value)
-
-
-def _pack(tail: Tail) -> NDArray[np.float64]:
-    return np.concatenate([[tail.surprise, tail.scale], tail.knots])
-
-
-def _unpack(arrays: Arrays, name: str) -> Tail:
-    packed = _array(arrays, name, (KNOTS + 2,), np.float64)
-    surprise, scale, knots = _positive(float(packed[0])), _positive(float(packed[1])), packed[2:]
-    if surprise > _MOST_SURPRISE:
-        raise ValueError(f"{name} knows more than any footage tells")
-    if (np.diff(knots) < 0).any():
-        raise ValueError(f"{name} is not in order")
-    return Tail(knots, surprise, scale)

@@ -44,7 +44,7 @@ def load_normality(
         try:
             if path.exists():
                 found[name] = normality = load(path)
-                normality.check_encoder(encoder, path)
+                normality.facts.check_encoder(encoder, path)
                 continue
         except NormalityError as exc:
             raise NormalityError(f"cameras.{name}.normal: {exc}") from exc

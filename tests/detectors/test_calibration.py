@@ -82,7 +82,7 @@ def test_peaks_near_each_other_are_one_event() -> None:
     """Ten seconds of one commotion count once, two a minute apart twice."""
     t = np.arange(0, 120, 0.2)
     scores = np.exp(-(((t - 30) / 2) ** 2)) * 9 + np.exp(-(((t - 90) / 2) ** 2)) * 7
-    found, footage_s = event_peaks(t, scores, np.zeros(len(t), int))
+    found, footage_s, _ = event_peaks(t, scores, np.zeros(len(t), int))
     assert np.round(found[found > 1]).tolist() == [7, 9]
     assert footage_s == pytest.approx(120)
 
