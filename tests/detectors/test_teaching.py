@@ -45,7 +45,9 @@ def film(kind: str, seed: int) -> list[scene.Luma]:
     rise = 5.0 if kind == "down" else 0.0
     x = 120.0 if kind == "down" else -12.0
     runner = scene.Walker(lane, x, speed, clothes, rise, start=30, end=60)
-    people = [*scene.walkers(rng, FRAMES), runner]
+    # Nobody in the runner's way: two at one place are something else again.
+    others = [one for one in scene.walkers(rng, FRAMES) if kind == "down" or abs(one.y_px - lane) > 30]
+    people = [*others, runner]
     return scene.render(rng, people, FRAMES)
 
 
