@@ -16,7 +16,17 @@ SCHEMA: Literal["sorawatch.event/1"] = "sorawatch.event/1"
 EventType = Literal["new", "update", "end"]
 Kind = Literal["anomaly", "health"]
 Severity = Literal["alert", "warning", "info"]
-HealthState = Literal["online", "offline", "stalled", "frozen", "dark", "tampered", "learning"]
+HealthState = Literal[
+    "online",
+    "offline",
+    "stalled",
+    "frozen",
+    "dark",
+    "tampered",
+    "learning",
+    "scene_changed",
+    "drifted",
+]
 EndedBy = Literal["over", "camera_lost", "stopped", "interrupted"]
 
 # What the first version of the schema promised; later fields are optional to those who read.

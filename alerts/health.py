@@ -15,7 +15,7 @@ from alerts.event import (
 )
 
 LinkState = Literal["connecting", "online", "stalled", "offline"]
-Condition = Literal["frozen", "dark", "tampered", "learning"]
+Condition = Literal["frozen", "dark", "tampered", "learning", "scene_changed", "drifted"]
 
 # What can only be seen in the picture ends with the picture.
 _OF_THE_PICTURE: frozenset[HealthState] = frozenset({"frozen", "dark", "tampered"})
@@ -28,6 +28,8 @@ _SEVERITY: dict[HealthState, Severity] = {
     "frozen": "warning",
     "dark": "warning",
     "tampered": "warning",
+    "scene_changed": "warning",
+    "drifted": "warning",
 }
 _TEXT: dict[HealthState, str] = {
     "online": "the camera sends pictures",
@@ -37,6 +39,8 @@ _TEXT: dict[HealthState, str] = {
     "dark": "the picture is black",
     "tampered": "the view has changed or is covered",
     "learning": "learning what is normal here",
+    "scene_changed": "the picture is not of the scene that was learned",
+    "drifted": "far more is unusual than was to be expected",
 }
 _REASON_TEXT = {
     "auth": "the camera refuses user name or password",
@@ -52,6 +56,7 @@ _REASON_TEXT = {
 class _Open:
     start_s: float
     reason: str | None
+    text: str | None = None
 
 
 class HealthLog:
@@ -91,22 +96,32 @@ class HealthLog:
         return drafts + self._begin(state, reason or None, utc_s)
 
     def condition(
-        self, name: Condition, active: bool, utc_s: float, reason: str | None = None
+        self,
+        name: Condition,
+        active: bool,
+        utc_s: float,
+        reason: str | None = None,
+        text: str | None = None,
     ) -> list[EventDraft]:
-        """The condition `name` holds, or does not, at `utc_s`."""
+        """The condition `name` holds, or does not, at `utc_s`.
+
+        `text`: tells people more than its name does; that of its beginning stays.
+        """
         if not active:
             return self._end(name, utc_s, "over")
         if name in self._open:
             return self._reason(name, reason, utc_s)
-        return self._begin(name, reason, utc_s)
+        return self._begin(name, reason, utc_s, text)
 
     def close(self, utc_s: float, ended_by: EndedBy = "stopped") -> list[EventDraft]:
         """End every state: the program stops, or the camera was taken out."""
         self._link = None
         return [draft for state in self.active for draft in self._end(state, utc_s, ended_by)]
 
-    def _begin(self, state: HealthState, reason: str | None, utc_s: float) -> list[EventDraft]:
-        opened = self._open[state] = _Open(round(utc_s, 6), reason)
+    def _begin(
+        self, state: HealthState, reason: str | None, utc_s: float, text: str | None = None
+    ) -> list[EventDraft]:
+        opened = self._open[state] = _Open(round(utc_s, 6), reason, text)
         return [self._draft("new", state, opened, utc_s)]
 
     def _reason(self, state: HealthState, reason: str | None, utc_s: float) -> list[EventDraft]:
@@ -142,7 +157,9 @@ class HealthLog:
             time=time_s,
             start_time=opened.start_s,
             end_time=None if ended_by is None else time_s,
-            explanation=Explanation(text=_REASON_TEXT.get(opened.reason or "", _TEXT[state])),
+            explanation=Explanation(
+                text=opened.text or _REASON_TEXT.get(opened.reason or "", _TEXT[state])
+            ),
             state=state,
             reason=opened.reason,
             ended_by=ended_by,

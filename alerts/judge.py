@@ -101,16 +101,20 @@ class Judge:
         provenance: Provenance | None = None,
     ) -> None:
         """`threshold` > 0: the score that is unusual. Raises ValueError."""
-        if not (math.isfinite(threshold) and threshold > 0):
-            raise ValueError(f"the threshold of {camera} must be above 0, not {threshold}")
         self.camera = camera
-        self.threshold = threshold
         self.settings = settings or JudgeSettings()
         self._provenance = provenance or Provenance()
-        self._leave = threshold * self.settings.leave_ratio
+        self.move_threshold(threshold)
         self._incident: _Incident | None = None
         self._newest_s = -math.inf
         self._rest_until_s = -math.inf
+
+    def move_threshold(self, threshold: float) -> None:
+        """From the next frame on `threshold` > 0 is unusual. Raises ValueError."""
+        if not (math.isfinite(threshold) and threshold > 0):
+            raise ValueError(f"the threshold of {self.camera} must be above 0, not {threshold}")
+        self.threshold = threshold
+        self._leave = threshold * self.settings.leave_ratio
 
     @property
     def open_event(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from detectors.appearance import HeldMap
 from detectors.figure import MEMORY_S
 from detectors.fitting import NormalityFitter
-from detectors.ground import Figures, Ground
+from detectors.ground import STRANGE_SHARE, Figures, Ground
 from detectors.normality import Normality
 from detectors.observer import (
     ENCODER_PERIOD,
@@ -52,6 +52,15 @@ class Scorer:
     def foreign(self) -> bool:
         """Whether the picture is not of the scene that normality knows: moved, or other light."""
         return self._ground.foreign
+
+    @property
+    def strange(self) -> bool:
+        """Whether the picture has for some time been of another scene than the one learned.
+
+        Unlike `foreign` it stays so once the new scene was taken up: what moves in it is compared
+        with what moved in another.
+        """
+        return self._ground.unlike > STRANGE_SHARE
 
     def reset(self) -> None:
         """Forget what was before, as after a reconnect."""
@@ -210,6 +219,11 @@ class Detector:
         """
         scorer = self._cameras[camera].scorer
         return scorer is not None and scorer.foreign
+
+    def strange(self, camera: str) -> bool:
+        """Whether the camera has for some time shown another scene than the one learned."""
+        scorer = self._cameras[camera].scorer
+        return scorer is not None and scorer.strange
 
     def step(self, batch: Sequence[tuple[str, Window]]) -> list[Score | None]:
         """Score the newest frame of each window: (camera, window), at most one for each camera.

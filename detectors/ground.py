@@ -25,11 +25,15 @@ THRESHOLD = 10.0
 FOREIGN_SHARE = 0.5
 """Above this share of foreground it is the camera or the light, not something in the picture."""
 
+STRANGE_SHARE = 0.22
+"""So many cells differ from the scene that was learned, for a while: it is another one."""
+
 SETTLE_S = 60.0
 """A picture that is like the empty scene again for so long is believed."""
 
 _ADAPT_PER_S = 0.1  # levels: what stays is part of the scene after ten minutes or so
 _ADAPT_FOREIGN_PER_S = 8.0
+_STRANGE_OVER_S = 10.0
 _FADE = 3.0  # times faster than it grew, a stay is forgotten where nothing is seen for a moment
 _LONGEST_STEP_S = 30.0
 _SAME_SHARE = 0.7
@@ -78,6 +82,8 @@ class Ground:
     def __init__(self, scene: NDArray[np.uint8]) -> None:
         """`scene`: (rows, cols), as `empty_scene` gives it."""
         self._scene = scene.astype(np.float32)
+        self._learned = scene.astype(np.float32)
+        self._unlike = 0.0
         self._stay = np.zeros(scene.shape, np.float32)
         self._furniture: NDArray[np.float32] | None = None  # of its cells, elsewhere infinite
         self._foreign_s = 0.0
@@ -86,6 +92,14 @@ class Ground:
     def foreign(self) -> bool:
         """Whether the picture is not of this scene, or was not until a moment ago."""
         return self._foreign_s > 0.0
+
+    @property
+    def unlike(self) -> float:
+        """Share of cells, over the last seconds, that differ from the scene that was learned.
+
+        Light that changes everywhere alike does not count; a scene that was taken up since does.
+        """
+        return self._unlike
 
     def reset(self) -> None:
         """Footage begins anew, as after a reconnect: forget how long things have been there."""
@@ -103,6 +117,9 @@ class Ground:
         light = np.float32(np.median(apart))
         there = np.abs(apart - light) > THRESHOLD
         foreign = bool(there.mean() > FOREIGN_SHARE)
+        unlike = now - self._learned
+        share = float((np.abs(unlike - np.median(unlike)) > THRESHOLD).mean())
+        self._unlike += (share - self._unlike) * (1.0 - float(np.exp(-passed_s / _STRANGE_OVER_S)))
         there &= ~self._is_furniture(now - light, there)
         rate = (_ADAPT_FOREIGN_PER_S if self.foreign else _ADAPT_PER_S) * passed_s
         scene += np.clip(apart, -rate, rate)

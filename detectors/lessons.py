@@ -2,9 +2,10 @@
 
 A lesson holds tokens of footage that was unusual and should not have been. What is at the place of
 one of them and nearer to it than `REACH` of its own distance from what is normal is no longer
-surprising; towards twice that it becomes as surprising as ever. So something that is much faster than usual
-is learned together with what is nearly as fast, something that was almost normal alone. The banks
-that were learned stay as they are: without its lessons a normality is what it was, byte for byte.
+surprising; towards twice that it becomes as surprising as ever. So something that is much faster
+than usual is learned together with what is nearly as fast, something that was almost normal alone.
+The banks that were learned stay as they are: without its lessons a normality is what it was, byte
+for byte.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +29,7 @@ _PLACE: Final = {
     "figure": 3.0 * figure.PLACE_WEIGHT,
     "encoder": 2.0 * appearance.PLACE_WEIGHT,
 }
-"""How far a lesson reaches: 24 to 32 px of the analysed picture, as the points of each kind count it."""
+"""How far a lesson reaches, 24 to 32 px of the analysed picture, in the units of each bank."""
 
 _LONGEST_NOTE: Final = 500
 

@@ -195,9 +195,12 @@ def _normal(
         yield from _folder(key, path.parent)
         return
     try:
-        made_with = normality.load(path).facts.encoder
+        loaded = normality.load(path)
     except SorawatchError as exc:
         yield _problem(key, exc)
         return
+    threshold = loaded.calibration.threshold(camera.alerts_per_day)
+    yield Finding("note", key, threshold.warning or threshold.text)
+    made_with = loaded.facts.encoder
     if encoder is not None and made_with not in (None, encoder):
         yield _problem(key, f"{path} was learned with another encoder: run sorawatch fit again")

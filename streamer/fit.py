@@ -17,6 +17,7 @@ from streamer.capture.source import Source
 from streamer.reading import SourceReader
 
 _CAMERA: Final = "fit"
+_USUAL_RATE: Final = 1.0  # the default of alerts_per_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class FitReport:
     footage_s: float
     took_s: float
     sha256: str
+    warning: str | None = None
+    """Why one alert a day cannot be promised from so little footage."""
 
 
 def fit(
@@ -74,7 +77,8 @@ def fit(
     normality = fitter.finish()
     normality.save(out)
     took_s = time.monotonic() - started_s
-    return FitReport(out, read, fitter.footage_s, took_s, normality.sha256)
+    warning = normality.calibration.threshold(_USUAL_RATE).warning
+    return FitReport(out, read, fitter.footage_s, took_s, normality.sha256, warning)
 
 
 class Learned(NamedTuple):

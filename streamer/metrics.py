@@ -1,6 +1,7 @@
 """Prometheus metrics. What is counted elsewhere is read when somebody asks, not kept twice."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,6 +13,12 @@ STATES = ("connecting", "online", "stalled", "offline")
 _INFERENCE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _AGE_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0)
 _LATENCY_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0, 10.0)
+
+
+_DRIFTS = (
+    ("scene_changed", "1 while the picture is not of the scene that was learned"),
+    ("drifted", "1 while far more is unusual than calibration expects"),
+)
 
 
 class Metrics:
@@ -105,6 +112,8 @@ def _camera_metrics(status: ProgramStatus) -> Iterator[Metric]:
     yield family(gauge, "score", "Score of the newest frame", lambda c: c.score)
     yield family(gauge, "threshold", "Score that opens an alert", lambda c: c.threshold)
     yield family(gauge, "learned_ratio", "Share of learning that is done", lambda c: c.learned)
+    for kind, text in _DRIFTS:
+        yield family(gauge, kind, text, partial(_has, kind))
     dropped = CounterMetricFamily(
         "sorawatch_frames_dropped", "Frames not scored, by reason", labels=["camera", "reason"]
     )
@@ -118,6 +127,10 @@ def _camera_metrics(status: ProgramStatus) -> Iterator[Metric]:
             states.add_metric([camera.name, state], float(camera.state == state))
     yield dropped
     yield states
+
+
+def _has(condition: str, camera: CameraStatus) -> float:
+    return float(condition in camera.health)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -67,6 +67,8 @@ def camera_status(watch: CameraWatch, frames_per_s: float, now_s: float) -> Came
         learned=None if learning is None else learning.share,
         score=None if watch.last is None else watch.last.value,
         threshold=watch.threshold,
+        warning=watch.calibration_warning,
+        drift=watch.drift,
         alerts=watch.alerts,
         alerting=watch.alerting,
     )

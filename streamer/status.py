@@ -45,13 +45,18 @@ class CameraStatus(_Value):
     width: int = 0
     height: int = 0
     health: Annotated[Sequence[str], _TUPLE] = ()
-    """What is wrong with its picture now: frozen, dark, tampered, or slow: too few pictures a
-    second for `detect.fps`, so that nothing is scored."""
+    """What is wrong with its picture now: frozen, dark, tampered, slow: too few pictures a
+    second for `detect.fps`, so that nothing is scored; other_size: neither, since they are not of
+    the size that was learned; scene_changed or drifted: see `drift`."""
     learned: float | None = None
     """Share of `learn_for` that has been learned; None once the camera is watched."""
     score: float | None = None
     """Score of the newest frame; None while nothing is scored."""
     threshold: float | None = None
+    warning: str | None = None
+    """Why `threshold` cannot be relied on: too little footage was learned from."""
+    drift: str | None = None
+    """What is no longer as it was learned, and what to do; the threshold is higher meanwhile."""
     alerts: int = 0
     """Anomaly events opened."""
     alerting: bool = False
@@ -115,7 +120,13 @@ def render_status(status: ProgramStatus) -> str:
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join([head, "", *lines])
+    said = [
+        f"{camera.name}: {text}"
+        for camera in status.cameras
+        for text in (camera.drift, camera.warning)
+        if text is not None
+    ]
+    return "\n".join([head, "", *lines, *([""] if said else []), *said])
 
 
 def _row(camera: CameraStatus) -> tuple[str, ...]:

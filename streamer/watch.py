@@ -7,15 +7,19 @@ import logging
 
 from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.health import HealthLog
-from alerts.judge import Judge, JudgeSettings, Observation
+from alerts.judge import JudgeSettings, Observation
 from detectors.detector import Detector
+from detectors.drift import Drift
 from detectors.normality import Normality
 from detectors.score import Score
+from detectors.tokens import grid_of
+from sorawatch import NormalityError
 from streamer.camera_health import CameraHealth, Condition, ConditionChange, HealthSettings
 from streamer.capture.ring import FrameRing
 from streamer.capture.states import CameraState, StateChange
 from streamer.capture.windows import RingWindow, WindowCutter
 from streamer.config import CameraConfig
+from streamer.judging import CalibratedJudge
 from streamer.learning import Learning
 from streamer.snapshots import PeakPicture, Snapshots
 
@@ -64,7 +68,9 @@ class CameraWatch:
         self._provenance = provenance
         self._snapshots = snapshots
         self._peak = PeakPicture()
-        self._judge: Judge | None = None
+        self._judge: CalibratedJudge | None = None
+        self._told: Drift | None = None
+        self._other_size = False
         self._normality: Normality | None = None
         self._log = HealthLog(name, provenance)
         self._health = CameraHealth(
@@ -84,6 +90,16 @@ class CameraWatch:
     def threshold(self) -> float | None:
         """The score that opens an event; None while learning."""
         return None if self._judge is None else self._judge.threshold
+
+    @property
+    def calibration_warning(self) -> str | None:
+        """What is wrong with the footage that it was calibrated on, None where nothing is."""
+        return None if self._judge is None else self._judge.asked.warning
+
+    @property
+    def drift(self) -> str | None:
+        """What is no longer as it was learned, one clause; None while all is."""
+        return None if self._told is None else self._told.text
 
     @property
     def normal_sha256(self) -> str | None:
@@ -107,6 +123,8 @@ class CameraWatch:
         self._note_rate(seen.window.seq == 0)
         changes = self._health.view(seen.window.frames[-1], header.t_mono_ns / 1e9)
         drafts = self._conditions(changes, utc_s)
+        if self._normality is not None and self._note_size(seen.window.frames[-1].shape):
+            score = None
         self.last = score
         if score is None or self._judge is None or self._normality is None:
             return drafts
@@ -118,8 +136,10 @@ class CameraWatch:
                 parts=score.parts,
                 text=score.text,
                 expected_per_day=self._normality.calibration.expected_per_day(score.value),
-            )
+            ),
+            strange=self._detector.strange(self.name),
         )
+        drafts += self._tell_drift(self._judge.drift, utc_s)
         return drafts + self._pictured(made, score.value, seen)
 
     def change_state(self, change: StateChange) -> list[EventDraft]:
@@ -128,7 +148,8 @@ class CameraWatch:
         drafts = self._log.camera_state(change.state.value, change.reason, change.utc_s)
         if change.state in (CameraState.OFFLINE, CameraState.STALLED):
             self.last = None
-            self.conditions.clear()
+            # What was learned does not fit better because the camera was away.
+            self.conditions &= {"scene_changed", "drifted"}
             self._alone = 0
             self._health.restart()
             drafts += self._close_judge(change.utc_s, "camera_lost")
@@ -170,6 +191,8 @@ class CameraWatch:
         config = self.config
         threshold = normality.calibration.threshold(config.alerts_per_day)
         log.info("%s: %s", self.name, threshold.text)
+        if threshold.warning is not None:
+            log.warning("%s: %s", self.name, threshold.warning)
         self._normality = normality
         self._detector.add(self.name, normality)
         settings = JudgeSettings(
@@ -180,7 +203,9 @@ class CameraWatch:
             update_every_s=config.judge.update_every_s,
         )
         provenance = self._provenance.model_copy(update={"normal": normality.sha256})
-        self._judge = Judge(self.name, threshold.value, settings, provenance)
+        self._judge = CalibratedJudge(
+            self.name, normality.calibration, config.alerts_per_day, settings, provenance
+        )
 
     def _learn(self) -> None:
         assert self.config.normal is not None  # noqa: S101 - resolve() has filled it in
@@ -221,6 +246,37 @@ class CameraWatch:
                 self.name,
                 self.config.detect.fps,
             )
+
+    def _note_size(self, shape: tuple[int, ...]) -> bool:
+        """Whether the pictures are not of the shape that was learned; that is logged once."""
+        assert self._normality is not None  # noqa: S101 - the caller has looked
+        try:
+            self._normality.facts.check_grid(grid_of(shape), self.config.normal or self.name)
+        except NormalityError as exc:
+            if not self._other_size:
+                log.error("%s: nothing is scored: %s", self.name, exc)
+            self._other_size = True
+            self.conditions.add("other_size")
+        else:
+            self._other_size = False
+            self.conditions.discard("other_size")
+        return self._other_size
+
+    def _tell_drift(self, now: Drift | None, utc_s: float) -> list[EventDraft]:
+        """Say it once when the camera is no longer as it was learned, and when it is again."""
+        if now == self._told:
+            return []
+        before, self._told = self._told, now
+        drafts = []
+        if before is not None:
+            log.info("%s: %s: over", self.name, before.kind)
+            self.conditions.discard(before.kind)
+            drafts += self._log.condition(before.kind, False, utc_s)
+        if now is not None:
+            log.warning("%s: %s: %s", self.name, now.kind, now.text)
+            self.conditions.add(now.kind)
+            drafts += self._log.condition(now.kind, True, utc_s, now.kind, now.text)
+        return drafts
 
     def _conditions(self, changes: list[ConditionChange], utc_s: float) -> list[EventDraft]:
         drafts = []

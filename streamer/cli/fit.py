@@ -91,10 +91,11 @@ def fit(
 
 
 def _said(report: FitReport) -> str:
-    return (
+    said = (
         f"{report.out}: learned from {report.footage_s:.0f} s of footage "
         f"({report.sources} sources) in {report.took_s:.0f} s"
     )
+    return said if report.warning is None else f"{said}\nwarning: {report.warning}"
 
 
 def _doing(now: FitProgress, seconds: float | None) -> str:

@@ -6,10 +6,13 @@ from typing import Final
 
 import numpy as np
 
+from alerts.event import EventDraft
 from alerts.judge import Judge, JudgeSettings, Observation
+from detectors.calibration import Calibration
 from streamer.evaluation.dataset import Truth
 from streamer.evaluation.metrics import poisson_upper
 from streamer.evaluation.scores import EntryScores
+from streamer.judging import CalibratedJudge, judged
 
 _LOWEST: Final = 1e-6  # a threshold has to be above 0
 _STEP: Final = 1.01  # finer is not worth judging the whole split again for
@@ -35,6 +38,7 @@ class JudgedEntry:
     truth: Truth
     highest: float
     seen: tuple[Observation, ...]
+    strange: tuple[bool, ...]
 
     @classmethod
     def of(cls, truth: Truth, scores: EntryScores) -> "JudgedEntry":
@@ -45,7 +49,9 @@ class JudgedEntry:
             for frame, score in pairs
             if frame < truth.frames
         )
-        return cls(truth, max((one.score for one in seen), default=0.0), seen)
+        flags = [False] * len(seen) if scores.strange is None else scores.strange.tolist()
+        highest = max((one.score for one in seen), default=0.0)
+        return cls(truth, highest, seen, tuple(flags[: len(seen)]))
 
     def alarms(self, threshold: float, settings: JudgeSettings) -> list[Alarm]:
         """What the judge would announce at this threshold, in order."""
@@ -54,12 +60,24 @@ class JudgedEntry:
         judge = Judge("evaluation", threshold, settings)
         drafts = [draft for one in self.seen for draft in judge.step(one)]
         drafts += judge.close(self.truth.frames / self.truth.fps, "stopped")
-        raised = [draft for draft in drafts if draft.type == "new"]
-        ended = [draft for draft in drafts if draft.type == "end"]
-        return [
-            Alarm(new.start_time, new.time, float(end.end_time or 0.0))
-            for new, end in zip(raised, ended, strict=True)
-        ]
+        return _alarms(drafts)
+
+    def alarms_at(
+        self, calibration: Calibration, alerts_per_day: float, settings: JudgeSettings
+    ) -> list[Alarm]:
+        """What a camera would announce that is watched at so many alerts a day, in order."""
+        judge = CalibratedJudge("evaluation", calibration, alerts_per_day, settings)
+        end_s = self.truth.frames / self.truth.fps
+        return _alarms(judged(judge, self.seen, self.strange, end_s))
+
+
+def _alarms(drafts: Sequence[EventDraft]) -> list[Alarm]:
+    raised = [draft for draft in drafts if draft.type == "new"]
+    ended = [draft for draft in drafts if draft.type == "end"]
+    return [
+        Alarm(new.start_time, new.time, float(end.end_time or 0.0))
+        for new, end in zip(raised, ended, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +107,23 @@ def judge(
 ) -> Outcome:
     """What `threshold` gives on `entries`, each judged from its beginning."""
     settings = settings or JudgeSettings()
+    return _outcome(entries, [entry.alarms(threshold, settings) for entry in entries])
+
+
+def judge_at(
+    entries: Sequence[JudgedEntry], calibration: Calibration, alerts_per_day: float
+) -> Outcome:
+    """What cameras watched at so many alerts a day give, each connected at its entry's start."""
+    settings = JudgeSettings()
+    return _outcome(
+        entries, [entry.alarms_at(calibration, alerts_per_day, settings) for entry in entries]
+    )
+
+
+def _outcome(entries: Sequence[JudgedEntry], found_alarms: Sequence[list[Alarm]]) -> Outcome:
     count = false = found = early = 0
     delays: list[float] = []
-    for entry in entries:
-        alarms = entry.alarms(threshold, settings)
+    for entry, alarms in zip(entries, found_alarms, strict=True):
         fps = entry.truth.fps
         events = [(start / fps, end / fps) for start, end in entry.truth.anomalous]
         count += len(alarms)

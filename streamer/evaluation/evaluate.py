@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -118,7 +118,7 @@ def _score(
     Each entry is scored from its beginning, as if a camera had just been connected.
     """
     sources = [entry.source for entry in data.test]
-    found: list[list[tuple[int, Score]]] = [[] for _ in data.test]
+    found: list[list[_Found]] = [[] for _ in data.test]
     started_s, cpu_s = time.monotonic(), 0.0
     with Detector(session) as detector, SourceReader(sources, fps) as reader:
         current = -1
@@ -136,29 +136,37 @@ def _score(
             if not seen.intact():
                 detector.reset(_CAMERA)
             elif score is not None:
-                found[index].append((seen.header.number, score))
+                found[index].append(_Found(seen.header.number, score, detector.strange(_CAMERA)))
         decoded = tuple(reader.frames_read)
     _check_frames(data.test, decoded)
     entries = [_scores(own, n) for own, n in zip(found, decoded, strict=True)]
     return entries, time.monotonic() - started_s, cpu_s
 
 
-def _scores(found: list[tuple[int, Score]], decoded: int) -> EntryScores:
+class _Found(NamedTuple):
+    """A frame that was analysed: its number, its score, whether it is of another scene."""
+
+    frame: int
+    score: Score
+    strange: bool
+
+
+def _scores(found: list[_Found], decoded: int) -> EntryScores:
+    regions = [one.score.region or _NOWHERE for one in found]
     return EntryScores(
-        frame=np.array([frame for frame, _ in found], np.int64),
-        score=np.array([score.value for _, score in found], np.float64),
-        region=np.array([score.region or _NOWHERE for _, score in found], np.float64).reshape(
-            -1, 4
-        ),
+        frame=np.array([one.frame for one in found], np.int64),
+        score=np.array([one.score.value for one in found], np.float64),
+        region=np.array(regions, np.float64).reshape(-1, 4),
         decoded=decoded,
+        strange=np.array([one.strange for one in found], np.bool_),
     )
 
 
-def _check_forward(found: list[tuple[int, Score]], number: int, source: Source) -> None:
+def _check_forward(found: list[_Found], number: int, source: Source) -> None:
     """A worker whose decoder died is replaced, and reads its file from the start again."""
-    if found and number <= found[-1][0]:
+    if found and number <= found[-1].frame:
         raise SourceError(
-            f"{source.masked}: its decoder died after frame {found[-1][0]}: convert or remove it"
+            f"{source.masked}: its decoder died after frame {found[-1].frame}: convert or remove it"
         )
 
 

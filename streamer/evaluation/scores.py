@@ -16,13 +16,15 @@ class EntryScores:
 
     `frame`: (n,) int64, numbers of the frames, ascending, counted from 0. `score`: (n,) float64,
     >= 0. `region`: (n, 4) float64, (x, y, width, height) as shares of the picture, NaN where
-    nothing moves. `decoded`: how many frames the decoder gave.
+    nothing moves. `decoded`: how many frames the decoder gave. `strange`: (n,) whether the picture
+    was not that of the scene learned; None where that is not known.
     """
 
     frame: NDArray[np.int64]
     score: NDArray[np.float64]
     region: NDArray[np.float64]
     decoded: int
+    strange: NDArray[np.bool_] | None = None
 
     def newest(self, frames: int) -> NDArray[np.int64]:
         """Index of the newest analysed frame at each of `frames` frames, (frames,); -1: none."""

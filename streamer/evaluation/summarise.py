@@ -10,7 +10,7 @@ from alerts.judge import JudgeSettings
 from detectors.calibration import Calibration
 from sorawatch import __version__
 from streamer.evaluation import metrics
-from streamer.evaluation.alarms import JudgedEntry, Outcome, judge, per_hour, threshold_at
+from streamer.evaluation.alarms import JudgedEntry, Outcome, judge_at, per_hour, threshold_at
 from streamer.evaluation.dataset import DataSet, Entry
 from streamer.evaluation.regions import RegionFigures, region_figures
 from streamer.evaluation.scores import EntryScores, detections
@@ -57,6 +57,7 @@ def summarise(
     settings = JudgeSettings()
     judged = [JudgedEntry.of(e.truth, s) for e, s in zip(data.test, entries, strict=True)]
     notes = [*data.notes, *_frame_notes(data.test, entries), *_class_notes(mask, normal_s)]
+    notes += _short_notes(calibration, alerts_per_day)
     return Summary(
         schema=SCHEMA,
         version=__version__,
@@ -124,7 +125,7 @@ def _points(
     points = []
     for rate in sorted({*alerts_per_day, *(_HOURS_A_DAY * r for r in RATES_PER_HOUR)}):
         level = calibration.threshold(rate)
-        outcome = judge(judged, level.value)
+        outcome = judge_at(judged, calibration, rate)
         points.append(
             _point("calibrated", rate, level.value, level.extrapolated, outcome, normal_hours)
         )
@@ -188,6 +189,11 @@ def _frame_notes(test: Sequence[Entry], entries: Sequence[EntryScores]) -> list[
         for entry, scores in zip(test, entries, strict=True)
         if scores.decoded != entry.truth.frames
     ]
+
+
+def _short_notes(calibration: Calibration, alerts_per_day: Sequence[float]) -> list[str]:
+    warnings = [calibration.threshold(rate).warning for rate in sorted(set(alerts_per_day))]
+    return [f"train: {warning}" for warning in warnings if warning is not None]
 
 
 def _class_notes(mask: metrics.Mask, normal_s: float) -> list[str]:

@@ -46,7 +46,7 @@ def film(kind: str, seed: int) -> list[scene.Luma]:
     x = 120.0 if kind == "down" else -12.0
     runner = scene.Walker(lane, x, speed, clothes, rise, start=30, end=60)
     # Nobody in the runner's way: two at one place are something else again.
-    others = [one for one in scene.walkers(rng, FRAMES) if kind == "down" or abs(one.y_px - lane) > 30]
+    others = [w for w in scene.walkers(rng, FRAMES) if kind == "down" or abs(w.y_px - lane) > 30]
     people = [*others, runner]
     return scene.render(rng, people, FRAMES)
 

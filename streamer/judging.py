@@ -1,0 +1,77 @@
+"""From calibrated scores to events: the judge, and the drift watch that moves its threshold.
+
+Live watching and evaluation share this, so that both raise the same alerts.
+"""
+
+from collections.abc import Sequence
+
+from alerts.event import EndedBy, EventDraft, Provenance
+from alerts.judge import Judge, JudgeSettings, Observation
+from detectors.calibration import Calibration
+from detectors.drift import Drift, DriftWatch
+
+_LONGEST_STEP_S = 1.0
+"""Footage that nobody saw is no footage: a gap counts as this much."""
+
+
+class CalibratedJudge:
+    """One camera's judge at a number of alerts a day. Reads no clock; not thread-safe."""
+
+    def __init__(
+        self,
+        camera: str,
+        calibration: Calibration,
+        alerts_per_day: float,
+        settings: JudgeSettings | None = None,
+        provenance: Provenance | None = None,
+    ) -> None:
+        """`alerts_per_day` > 0, on normal footage."""
+        self.asked = calibration.threshold(alerts_per_day)
+        """What was asked for, whatever the drift."""
+        self._watch = DriftWatch(calibration, alerts_per_day)
+        self._judge = Judge(camera, self.asked.value, settings, provenance)
+        self._newest_s: float | None = None
+
+    @property
+    def threshold(self) -> float:
+        """The score that opens an event now; higher than asked for while the camera drifts."""
+        return self._judge.threshold
+
+    @property
+    def drift(self) -> Drift | None:
+        """What is no longer as it was learned, None while all is."""
+        return self._watch.drift
+
+    @property
+    def open_event(self) -> bool:
+        """Whether an event has been announced and not ended."""
+        return self._judge.open_event
+
+    @property
+    def following(self) -> bool:
+        """Whether something unusual goes on, be it announced already or not."""
+        return self._judge.following
+
+    def step(self, seen: Observation, *, strange: bool) -> list[EventDraft]:
+        """What is to be told after this frame; `strange`: it is not of the scene learned."""
+        before_s = seen.utc_s if self._newest_s is None else self._newest_s
+        self._newest_s = seen.utc_s
+        self._watch.step(seen.score, min(max(seen.utc_s - before_s, 0.0), _LONGEST_STEP_S), strange)
+        self._judge.move_threshold(self._watch.level)
+        return self._judge.step(seen)
+
+    def close(self, utc_s: float, ended_by: EndedBy = "camera_lost") -> list[EventDraft]:
+        """End what is open at `utc_s`; it may go on afterwards."""
+        return self._judge.close(utc_s, ended_by)
+
+
+def judged(
+    judge: CalibratedJudge, seen: Sequence[Observation], strange: Sequence[bool], end_s: float
+) -> list[EventDraft]:
+    """All that is told of footage that ends at `end_s`."""
+    drafts = [
+        draft
+        for one, flag in zip(seen, strange, strict=True)
+        for draft in judge.step(one, strange=flag)
+    ]
+    return drafts + judge.close(end_s, "stopped")
