@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from detectors.appearance import HeldMap
-from detectors.figure import MEMORY_S
+from detectors.figure import MEMORY_S, TOGETHER
 from detectors.fitting import NormalityFitter
 from detectors.ground import STRANGE_SHARE, Figures, Ground
 from detectors.normality import Normality
@@ -111,7 +111,7 @@ class Scorer:
         self._figure_value = 0.0
         if len(figures):
             surprise = self.normality.figure_surprise(figures)
-            self._figure_value = value = largest(surprise.total, figure.TOGETHER)
+            self._figure_value = value = largest(surprise.total, TOGETHER)
             if value > 0.0 and (self._reasons[1] is None or value >= 0.5 * self._standing.value):
                 self._reasons[1] = self.normality.figure_reason(figures, surprise)
         return self._figure_value
