@@ -87,7 +87,8 @@ class _Facts(_Value):
     explanation: Explanation
     state: str | None = Field(
         default=None,
-        description="of a health event: online, offline, stalled, frozen, dark, tampered, scene_changed, drifted or "
+        description="of a health event: online, offline, stalled, frozen, dark, tampered, "
+        "scene_changed, drifted or "
         "learning; others may come",
     )
     reason: str | None = Field(default=None, description="of a health event: why, in one word")
