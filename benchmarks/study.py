@@ -26,7 +26,7 @@ from detectors.encoder.session import EncoderSession
 from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
 from detectors.observer import ENCODER_PERIOD, Observation, Observer
-from detectors.scoring import Smoother, fuse, largest
+from detectors.scoring import Smoother, largest, moving
 from streamer.capture.source import Source
 from streamer.evaluation.dataset import read_data_set
 from streamer.evaluation.metrics import auc, bootstrap_auc, macro_auc
@@ -48,14 +48,14 @@ class PartScorer(Scorer):
     def parts(self, observation: Observation) -> dict[str, float]:
         """Score of every part for the newest frame."""
         self._now = dict.fromkeys(MOTION, 0.0)
-        score = self.step(observation)
+        self.step(observation)
         found = {
             name: smoother.step(self._now[name], observation.passed_s)
             for name, smoother in self._smoothers.items()
         }
         found["figures"] = self._standing.value
         found["motion+figures"] = max(found["motion"], found["figures"])
-        found["all"] = score.value
+        found["all"] = max(self._moving.value, found["figures"])
         return found
 
     def _of_motion(self, observation: Observation) -> float:
@@ -68,7 +68,7 @@ class PartScorer(Scorer):
             by_part = {
                 "speed": found.speed,
                 "pattern": found.pattern,
-                "motion": fuse(np.stack([found.speed, found.pattern])),
+                "motion": moving(found.speed, found.pattern, None),
                 "encoder": found.appearance,
                 "moving": found.total,
             }

@@ -18,7 +18,7 @@ from detectors.footage import Block, Footage
 from detectors.ground import Figures, Ground, empty_scene
 from detectors.normality import AppearanceNormality, Normality
 from detectors.observer import Encoder, Observation, Observer
-from detectors.scoring import Smoother, fuse, largest
+from detectors.scoring import Smoother, largest, moving
 from detectors.speed import fit_profile, usual_speed
 from detectors.tail import Tail, fit_tail
 from detectors.tokens import SPEED, TRACKED, Tokens
@@ -154,12 +154,10 @@ def fit(blocks: list[Block], facts: Facts) -> Normality:
         speed_tail, pattern_tail = fit_tail(ratio), fit_tail(left_out)
     else:  # hardly anything ever moved: whatever does is unusual
         speed_tail, pattern_tail = _steep_tail(), _steep_tail()
-    surprises = [speed_tail(ratio), pattern_tail(left_out)]
-    looks = None
+    looks, surprise = None, None
     if facts.encoder is not None:
         looks, surprise = _fit_appearance(blocks, seen)
-        surprises.append(surprise)
-    total = fuse(np.stack(surprises))
+    total = moving(speed_tail(ratio), pattern_tail(left_out), surprise)
     figures, standing = _fit_figures(blocks, seen)
     return Normality(
         facts=facts,
@@ -306,7 +304,7 @@ def _walk(
     for i, picture in enumerate(cells):
         follows = i > 0 and run[i] == run[i - 1]
         if not follows:
-            ground.reset()
+            ground.begin()
         found.append(ground.step(picture, float(t_s[i] - t_s[i - 1]) if follows else 0.0))
     return found
 

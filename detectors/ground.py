@@ -72,9 +72,10 @@ class Figures:
 class Ground:
     """One camera's empty scene as it slowly changes, and how long what stands out has been there.
 
-    What stands somewhere when footage begins, and stays as it is, is furniture that was moved while
-    nobody looked: it becomes a second look of the scene until footage begins anew. The first is not
-    forgotten: if that was somebody after all, they leave no ghost behind.
+    What stands somewhere when it first looks, and stays as it is, is furniture that was moved while
+    nobody looked: it becomes a second look of the scene. The scene that was learned is not
+    forgotten: where that shows, nothing stands, and whoever was taken for part of the scene leaves
+    no ghost behind.
 
     Not for use by two threads at once.
     """
@@ -102,8 +103,12 @@ class Ground:
         return self._unlike
 
     def reset(self) -> None:
-        """Footage begins anew, as after a reconnect: forget how long things have been there."""
+        """Footage broke off for a moment, as in a reconnect: how long things stand counts anew."""
         self._stay[:] = 0.0
+
+    def begin(self) -> None:
+        """Other footage of the same camera begins, from who knows when."""
+        self.reset()
         self._furniture = None
 
     def step(self, cells: NDArray[np.uint8], passed_s: float) -> Figures:
@@ -117,9 +122,12 @@ class Ground:
         light = np.float32(np.median(apart))
         there = np.abs(apart - light) > THRESHOLD
         foreign = bool(there.mean() > FOREIGN_SHARE)
-        unlike = now - self._learned
-        share = float((np.abs(unlike - np.median(unlike)) > THRESHOLD).mean())
+        from_learned = now - self._learned
+        unlike = np.abs(from_learned - np.median(from_learned)) > THRESHOLD
+        share = float(unlike.mean())
         self._unlike += (share - self._unlike) * (1.0 - float(np.exp(-passed_s / _STRANGE_OVER_S)))
+        if self._unlike <= STRANGE_SHARE:
+            there &= unlike
         there &= ~self._is_furniture(now - light, there)
         rate = (_ADAPT_FOREIGN_PER_S if self.foreign else _ADAPT_PER_S) * passed_s
         scene += np.clip(apart, -rate, rate)

@@ -17,7 +17,7 @@ from detectors.facts import Facts
 from detectors.figure import FigureNormality
 from detectors.ground import Figures
 from detectors.lessons import Lesson, Lessons
-from detectors.scoring import Reason, explain, fuse, region_of
+from detectors.scoring import Reason, explain, moving, region_of
 from detectors.speed import usual_speed
 from detectors.tail import Tail
 from detectors.tokens import TRACKED, Tokens
@@ -106,15 +106,13 @@ class Normality:
         left = self.lessons.left("motion", patterns)
         speed, unlike = self.speed_tail(ratio) * left, self.pattern_tail(distance) * left
         looks: NDArray[np.float64] | None = None
-        parts = [speed, unlike]
         if self.appearance is not None:
             if appearance_map is None:
                 looks = np.zeros(len(tokens))
             else:
                 looks = appearance_map[appearance.encoder_cell(tokens, appearance_map.shape)]
-            parts.append(looks)
         return Surprise(
-            total=fuse(np.stack(parts)),
+            total=moving(speed, unlike, looks),
             speed=speed,
             pattern=unlike,
             appearance=looks,

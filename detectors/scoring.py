@@ -12,6 +12,7 @@ from detectors.tokens import MEMORY_S, STRIDE_CELLS, Tokens
 
 _REGION_SHARE = 0.5  # of the largest surprise: so much belongs to the same thing
 _REGION_CELLS = 3  # a token stands for so many cells
+_MOST_LOOKS = 4.0  # nats: once in 55 normal tokens
 _SMALLEST = 0.05  # scores below are zero: what has stopped moving fades away
 
 
@@ -26,6 +27,18 @@ def fuse(surprises: NDArray[np.float64]) -> NDArray[np.float64]:
         term = term * total / j
         series += term
     return np.asarray(np.maximum(total - np.log(series), 0.0))
+
+
+def moving(
+    speed: NDArray[np.float64], pattern: NDArray[np.float64], looks: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Surprise of n moving tokens, (n,), from that of their parts; `looks`: the encoder's, if any.
+
+    Looks far from everything known are many, and how far says little: beyond `_MOST_LOOKS` they
+    add nothing, so that they raise what motion makes suspicious more than they accuse alone.
+    """
+    motion = fuse(np.stack([speed, pattern]))
+    return motion if looks is None else fuse(np.stack([motion, np.minimum(looks, _MOST_LOOKS)]))
 
 
 def largest(surprise: NDArray[np.float64], together: int = 1) -> float:
