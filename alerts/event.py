@@ -88,8 +88,7 @@ class _Facts(_Value):
     state: str | None = Field(
         default=None,
         description="of a health event: online, offline, stalled, frozen, dark, tampered, "
-        "scene_changed, drifted or "
-        "learning; others may come",
+        "scene_changed, drifted or learning; others may come",
     )
     reason: str | None = Field(default=None, description="of a health event: why, in one word")
     ended_by: str | None = Field(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from detectors.arrayfile import dump, parse
 from detectors.detector import Detector
 from detectors.fitting import NormalityFitter
 from detectors.lessons import MOST_TOKENS
@@ -102,6 +103,43 @@ def test_a_lesson_is_taken_back_to_the_byte(
         loaded.undo("nonsense")
     with pytest.raises(NormalityError, match="there are: none"):
         normality.undo("last")
+
+
+def test_broken_lessons_are_refused(
+    normality: Normality, encoder: FakeEncoder | None, tmp_path: Path
+) -> None:
+    """A file whose lessons are cut off, infinite, or do not belong to it is refused by name, as is
+    one of an earlier version: what was taught is never half in force."""
+    path = tmp_path / "gate.normal"
+    good = taught(normality, film("upper", 3), encoder).to_bytes()
+    header, arrays = parse(good, path)
+    lesson = header["lessons"][0]
+    motion = arrays["taught_motion"]
+    infinite = motion.copy()
+    infinite[0, 0] = np.inf
+    broken = {
+        "an earlier version": dump(header | {"version": 2}, arrays),
+        "no lessons": dump({k: v for k, v in header.items() if k != "lessons"}, arrays),
+        "a lesson twice": dump(header | {"lessons": [lesson, lesson]}, arrays),
+        "no tokens": dump(header, {k: v for k, v in arrays.items() if k != "taught_motion"}),
+        "a token less": dump(header, arrays | {"taught_motion": motion[:-1]}),
+        "another width": dump(header, arrays | {"taught_motion": motion[:, :-1]}),
+        "no reach": dump(header, arrays | {"taught_motion": motion * [*[1] * 10, 0]}),
+        "infinite": dump(header, arrays | {"taught_motion": infinite}),
+        "a note of numbers": dump(header | {"lessons": [lesson | {"note": 4}]}, arrays),
+        "impossible dispersion": dump(header | {"dispersion": 0.5}, arrays),
+        "cut off": good[:-300],
+    }
+    loaded = []
+    for what, data in broken.items():
+        path.write_bytes(data)
+        try:
+            load(path)
+        except NormalityError as exc:
+            assert str(exc).startswith(f"{path}: "), what  # noqa: PT017
+        else:
+            loaded.append(what)
+    assert not loaded
 
 
 def test_lessons_are_small(normality: Normality, encoder: FakeEncoder | None) -> None:
