@@ -9,9 +9,21 @@ from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.judge import Judge, JudgeSettings, Observation
 from detectors.calibration import Calibration
 from detectors.drift import Drift, DriftWatch
+from streamer.config import JudgeConfig
 
 _LONGEST_STEP_S = 1.0
 """Footage that nobody saw is no footage: a gap counts as this much."""
+
+
+def judge_settings(judge: JudgeConfig) -> JudgeSettings:
+    """The configuration's section `judge`, as the judge takes it."""
+    return JudgeSettings(
+        min_length_s=judge.min_length_s,
+        merge_gap_s=judge.merge_gap_s,
+        cooldown_s=judge.cooldown_s,
+        leave_ratio=judge.leave_ratio,
+        update_every_s=judge.update_every_s,
+    )
 
 
 class CalibratedJudge:

@@ -7,7 +7,7 @@ import logging
 
 from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.health import HealthLog
-from alerts.judge import JudgeSettings, Observation
+from alerts.judge import Observation
 from detectors.detector import Detector
 from detectors.drift import Drift
 from detectors.normality import Normality
@@ -19,7 +19,7 @@ from streamer.capture.ring import FrameRing
 from streamer.capture.states import CameraState, StateChange
 from streamer.capture.windows import RingWindow, WindowCutter
 from streamer.config import CameraConfig
-from streamer.judging import CalibratedJudge
+from streamer.judging import CalibratedJudge, judge_settings
 from streamer.learning import Learning
 from streamer.snapshots import PeakPicture, Snapshots
 
@@ -70,7 +70,6 @@ class CameraWatch:
         self._peak = PeakPicture()
         self._judge: CalibratedJudge | None = None
         self._told: Drift | None = None
-        self._other_size = False
         self._normality: Normality | None = None
         self._log = HealthLog(name, provenance)
         self._health = CameraHealth(
@@ -123,10 +122,11 @@ class CameraWatch:
         self._note_rate(seen.window.seq == 0)
         changes = self._health.view(seen.window.frames[-1], header.t_mono_ns / 1e9)
         drafts = self._conditions(changes, utc_s)
-        if self._normality is not None and self._note_size(seen.window.frames[-1].shape):
+        normality = self._normality
+        if normality is not None and self._note_size(normality, seen.window.frames[-1].shape):
             score = None
         self.last = score
-        if score is None or self._judge is None or self._normality is None:
+        if score is None or self._judge is None or normality is None:
             return drafts
         made = self._judge.step(
             Observation(
@@ -135,7 +135,7 @@ class CameraWatch:
                 region=score.region,
                 parts=score.parts,
                 text=score.text,
-                expected_per_day=self._normality.calibration.expected_per_day(score.value),
+                expected_per_day=normality.calibration.expected_per_day(score.value),
             ),
             strange=self._detector.strange(self.name),
         )
@@ -189,23 +189,16 @@ class CameraWatch:
     def _watch(self, normality: Normality) -> None:
         """Judge from now on by `normality`."""
         config = self.config
-        threshold = normality.calibration.threshold(config.alerts_per_day)
-        log.info("%s: %s", self.name, threshold.text)
-        if threshold.warning is not None:
-            log.warning("%s: %s", self.name, threshold.warning)
         self._normality = normality
         self._detector.add(self.name, normality)
-        settings = JudgeSettings(
-            min_length_s=config.judge.min_length_s,
-            merge_gap_s=config.judge.merge_gap_s,
-            cooldown_s=config.judge.cooldown_s,
-            leave_ratio=config.judge.leave_ratio,
-            update_every_s=config.judge.update_every_s,
-        )
+        settings = judge_settings(config.judge)
         provenance = self._provenance.model_copy(update={"normal": normality.sha256})
         self._judge = CalibratedJudge(
             self.name, normality.calibration, config.alerts_per_day, settings, provenance
         )
+        log.info("%s: %s", self.name, self._judge.asked.text)
+        if self.calibration_warning is not None:
+            log.warning("%s: %s", self.name, self.calibration_warning)
 
     def _learn(self) -> None:
         assert self.config.normal is not None  # noqa: S101 - resolve() has filled it in
@@ -247,27 +240,23 @@ class CameraWatch:
                 self.config.detect.fps,
             )
 
-    def _note_size(self, shape: tuple[int, ...]) -> bool:
+    def _note_size(self, normality: Normality, shape: tuple[int, ...]) -> bool:
         """Whether the pictures are not of the shape that was learned; that is logged once."""
-        assert self._normality is not None  # noqa: S101 - the caller has looked
         try:
-            self._normality.facts.check_grid(grid_of(shape), self.config.normal or self.name)
+            normality.facts.check_grid(grid_of(shape), self.config.normal or self.name)
         except NormalityError as exc:
-            if not self._other_size:
+            if "other_size" not in self.conditions:
                 log.error("%s: nothing is scored: %s", self.name, exc)
-            self._other_size = True
             self.conditions.add("other_size")
         else:
-            self._other_size = False
             self.conditions.discard("other_size")
-        return self._other_size
+        return "other_size" in self.conditions
 
     def _tell_drift(self, now: Drift | None, utc_s: float) -> list[EventDraft]:
         """Say it once when the camera is no longer as it was learned, and when it is again."""
         if now == self._told:
             return []
-        before, self._told = self._told, now
-        drafts = []
+        before, self._told, drafts = self._told, now, []
         if before is not None:
             log.info("%s: %s: over", self.name, before.kind)
             self.conditions.discard(before.kind)

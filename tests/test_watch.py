@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from alerts.event import Provenance
 from detectors.detector import Detector
+from detectors.fitting import NormalityFitter
+from detectors.window import Window
 from streamer.capture.frame import FrameHeader, Validity
 from streamer.capture.ring import FrameRing
 from streamer.capture.states import CameraState, StateChange
@@ -47,3 +50,25 @@ def test_a_camera_too_slow_to_be_watched_is_told(
     show(watch, 30, first_s=140, every_s=1.0)
     watch.change_state(StateChange("gate", CameraState.OFFLINE, "timeout", "", 0, 200.0))
     assert watch.conditions == set()
+
+
+def test_pictures_of_another_size_are_not_scored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A camera that was set to another shape is told once, with what to do, and raises nothing."""
+    fitter = NormalityFitter()
+    still = np.random.default_rng(0).integers(0, 255, (48, 64)).astype(np.uint8)
+    for number in range(60):
+        frames = tuple(np.roll(still, k, 1) for k in range(max(0, number - 7), number + 1))
+        times = tuple(0.2 * k for k in range(max(0, number - 7), number + 1))
+        fitter.add(Window(frames, times, number, 0))
+    camera = resolve(parse_config(CONFIG, name="cameras.yaml", folder=tmp_path))["gate"]
+    with FrameRing.create(16) as ring, Detector(None) as detector:
+        watch = CameraWatch(
+            "gate", camera, ring, detector, normality=fitter.finish(), provenance=Provenance()
+        )
+        assert "too short for 1 alert a day" in (watch.calibration_warning or "")
+        show(watch, 20, first_s=100, every_s=0.2)
+    assert watch.conditions == {"other_size"}
+    assert watch.last is None
+    assert caplog.text.count("the camera's picture size has changed: learn it anew") == 1
