@@ -72,12 +72,12 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_stays_where_all_walk(normality: Normality, case: str) -> None:
-    """Somebody walks in and lies down, waits, or leaves a bag: within a minute, nothing moving any
-    more, the score is above the level for one alert an hour and stays there; it is said to be by
+    """Somebody walks in and lies down, waits, or leaves a bag: soon, nothing moving any more,
+    the score is above the level for one alert an hour and stays there; it is said to be by
     shape, stay or place, and where."""
     after, box = CASES[case]
-    scores = watch(normality, [Walker(LANE, -14.0, PACE, CLOTHES, end=ARRIVED), *after], 80)
-    late = scores[65 * FPS :]
+    scores = watch(normality, [Walker(LANE, -14.0, PACE, CLOTHES, end=ARRIVED), *after], 90)
+    late = scores[75 * FPS :]
     level = normality.calibration.threshold(HOURLY).value
     assert values(scores)[: ARRIVED - 1].max() < level
     assert values(late).min() >= level
