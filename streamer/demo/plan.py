@@ -19,9 +19,9 @@ EVENTS_S = 72.0
 NORMAL_CROWD, EVENTS_CROWD = 9.0, 5.0
 """People under way on average. What is normal is learned when it is busy: minutes have to show
 what an ordinary camera sees in hours."""
-ALERTS_PER_DAY = 50.0
-"""What the cameras are allowed, in `cameras.yaml`: with minutes of footage to learn from, a rate
-that minutes can say something about."""
+ALERTS_PER_DAY = 144.0
+"""What the cameras are allowed, in `cameras.yaml`: one in ten minutes. With five minutes of footage
+to learn from, a rate that minutes can say something about."""
 _SEED = 1
 EVENTS_TAKES = {"plaza": 0, "walkway": 9}
 """The takes that are watched. They were picked because this detector finds what is planted in them:
