@@ -128,7 +128,10 @@ class NormalityFitter:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """All kept footage, one array each: tokens, the frame each belongs to, and the frames."""
+    """All kept footage, one array each: tokens, the frame each belongs to, and the frames.
+
+    `run` changes where the footage was broken, `stretch` there and where blocks were not kept.
+    """
 
     tokens: Tokens
     frame: NDArray[np.int64]
@@ -136,6 +139,7 @@ class _Seen:
     t_s: NDArray[np.float64]
     passed_s: NDArray[np.float32]
     run: NDArray[np.int64]
+    stretch: NDArray[np.int64]
 
 
 def fit(blocks: list[Block], facts: Facts) -> Normality:
@@ -176,10 +180,11 @@ def fit(blocks: list[Block], facts: Facts) -> Normality:
 def _seen(blocks: list[Block], grid: tuple[int, int]) -> _Seen:
     group = int(np.clip(len(blocks) // _GROUPS, 1, _LONGEST_GROUP))
     counts = np.concatenate([block.counts for block in blocks]).astype(np.int64)
-    fold, run = [], []
-    for i, block in enumerate(blocks):
-        fold.append(np.full(len(block.t_s), i // group % FOLDS))
-        run.append(np.full(len(block.t_s), block.run))
+    fold = np.arange(len(blocks)) // group % FOLDS
+    run = np.array([block.run for block in blocks], np.int64)
+    ordinal = np.array([block.ordinal for block in blocks], np.int64)
+    follows = (np.diff(ordinal, prepend=ordinal[:1]) == 1) & (np.diff(run, prepend=run[:1]) == 0)
+    frames = [len(block.t_s) for block in blocks]
     return _Seen(
         tokens=Tokens(
             rows=np.concatenate([block.rows for block in blocks]),
@@ -188,10 +193,11 @@ def _seen(blocks: list[Block], grid: tuple[int, int]) -> _Seen:
             grid=grid,
         ),
         frame=np.repeat(np.arange(len(counts)), counts),
-        frame_fold=np.concatenate(fold),
+        frame_fold=np.repeat(fold, frames),
         t_s=np.concatenate([block.t_s for block in blocks]),
         passed_s=np.concatenate([block.passed_s for block in blocks]),
-        run=np.concatenate(run),
+        run=np.repeat(run, frames),
+        stretch=np.repeat(np.cumsum(~follows), frames),
     )
 
 
@@ -326,4 +332,5 @@ def _calibrate(
         passed_s = float(seen.passed_s[i])
         moving = smoothers[0].step(float(values[i]), passed_s)
         smooth[i] = max(moving, smoothers[1].step(float(standing[i]), passed_s))
-    return Calibration(*event_peaks(seen.t_s, smooth, seen.run))
+    # What was not kept is no footage in which nothing happened.
+    return Calibration(*event_peaks(seen.t_s, smooth, seen.stretch))

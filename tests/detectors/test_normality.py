@@ -329,3 +329,19 @@ def test_memory_is_bounded() -> None:
     assert len(blocks) >= 2
     assert fitter.footage_s == pytest.approx(30, abs=0.5)
     fitter.finish()
+
+
+def test_footage_that_was_not_kept_is_not_calm() -> None:
+    """Where only a sample of the footage fits into memory, as many events are expected as before:
+    otherwise days of learning would end in a threshold that is far too low."""
+    fitters = NormalityFitter(), NormalityFitter()
+    fitters[1]._footage = Footage(max_tokens=10_000)
+    for window in scene.windows(scene.normal_life(120)):
+        for fitter in fitters:
+            fitter.add(window)
+    sampled = fitters[1]._footage.blocks()
+    kept_s = sum(float(block.passed_s.sum()) for block in sampled)
+    assert kept_s < 0.6 * fitters[1].footage_s
+    whole, sample = (fitter.finish().calibration for fitter in fitters)
+    assert sample.footage_s == pytest.approx(kept_s, rel=0.1)
+    assert sample.expected_per_day(1.0) > 0.6 * whole.expected_per_day(1.0)
