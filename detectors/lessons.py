@@ -31,7 +31,8 @@ _PLACE: Final = {
 }
 """How far a lesson reaches, 24 to 32 px of the analysed picture, in the units of each bank."""
 
-_LONGEST_NOTE: Final = 500
+LONGEST_NOTE: Final = 500
+"""Characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Lessons:
     """All lessons of one normality, in the order in which they were given. Immutable."""
 
     def __init__(self, lessons: Iterable[Lesson] = ()) -> None:
-        """Hold `lessons`; ValueError when two share an id, or there are more than 200."""
+        """Hold `lessons`; ValueError when two share an id, or there are too many."""
         self.all = tuple(lessons)
         if len({lesson.id for lesson in self.all}) != len(self.all):
             raise ValueError("two lessons share an id")
@@ -129,8 +130,8 @@ class Lessons:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_NOTE:
-        raise ValueError(f"{value!r:.40} is not a text of at most {_LONGEST_NOTE} characters")
+    if not isinstance(value, str) or len(value) > LONGEST_NOTE:
+        raise ValueError(f"{value!r:.40} is not a text of at most {LONGEST_NOTE} characters")
     return value
 
 

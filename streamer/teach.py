@@ -9,7 +9,7 @@ from detectors.arrayfile import read_file, write_atomic
 from detectors.detector import Detector
 from detectors.encoder.providers import Device
 from detectors.encoder.session import EncoderSession
-from detectors.lessons import Lesson
+from detectors.lessons import LONGEST_NOTE, Lesson
 from detectors.normality import Normality, load
 from detectors.teaching import Teacher
 from sorawatch import ConfigError, NormalityError
@@ -45,22 +45,30 @@ def teach(
 ) -> TeachReport:
     """Teach `file` that `source` is normal from `from_s` to `to_s`, seconds of its own time.
 
-    What was in `file` is kept beside it as FILE.bak. Raises ConfigError for a live source,
-    SourceError for one that cannot be read, NormalityError where there is nothing to teach or the
-    footage is not like that learned from; `file` is then what it was.
+    What was in `file` is kept beside it as FILE.bak. Raises ConfigError for a live source, a span
+    that `source` does not have and a `note` too long, SourceError for one that cannot be read,
+    NormalityError where there is nothing to teach or the footage is not like that learned from;
+    `file` is then what it was.
     """
     if source.live:
         raise ConfigError(f"{source.masked} is live: teach from a recording")
+    if not from_s < to_s:
+        raise ConfigError(f"from {from_s:g} s to {to_s:g} s is no stretch of footage")
+    if len(note) > LONGEST_NOTE or not note.isprintable():
+        raise ConfigError(f"a note is one line of at most {LONGEST_NOTE} characters")
     old = load(file)
     session = EncoderSession(encoder, device, 1) if old.facts.encoder is not None else None
     old.facts.check_encoder(None if session is None else session.sha256, file)
     teacher = Teacher(old, session)
+    t_s = 0.0
     try:
         with SourceReader([source], fps) as reader:
             for _, seen in reader.windows():
                 t_s = seen.window.times_s[-1]
                 teacher.see(seen.window, teach=from_s <= t_s <= to_s)
                 on_progress(t_s)
+        if t_s < from_s:
+            raise ConfigError(f"{source.masked}: ends after {t_s:.1f} s, before {from_s:g} s")
         new = teacher.finish(note)
     except NormalityError as exc:
         raise NormalityError(f"{file}: {source.masked}: {exc}") from exc

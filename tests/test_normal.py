@@ -74,7 +74,7 @@ def test_teach_show_and_undo(file: Path, odd: Path, capsys: pytest.CaptureFixtur
 def test_what_cannot_be_taught(
     file: Path, learned: tuple[Path, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No such file or source, a live one, nothing unusual: one line, status, nothing changed."""
+    """No such file, source or stretch, a note too long: one line, status, nothing changed."""
     before = file.read_bytes()
     other = tmp_path / "other"
     other.mkdir()
@@ -85,7 +85,10 @@ def test_what_cannot_be_taught(
         (3, (file, tmp_path / "none.mp4"), "none.mp4"),
         (2, (file, "rtsp://127.0.0.1:9/x"), "is live"),
         (2, (file, learned[0], "--from", "soon"), "--from"),
-        (4, (file, learned[0], "--from", "100"), "nothing to teach"),
+        (2, (file, learned[0], "--from", "20", "--to", "10"), "no stretch"),
+        (2, (file, learned[0], "--from", "100"), "ends after 39"),
+        (2, (file, learned[0], "--note", "x" * 501), "at most 500 characters"),
+        (2, (file, learned[0], "--note", "two\nlines"), "one line"),
         (4, (file, other), "picture size has changed"),
     ):
         assert main(["normal", "teach", *map(str, words)]) == status, words

@@ -172,3 +172,12 @@ def test_footage_of_another_camera_teaches_nothing(
     if encoder is not None:
         with pytest.raises(NormalityError, match="learned with encoder"):
             Teacher(normality, FakeEncoder("cd" * 32))
+
+
+def test_nothing_unusual_is_nothing_to_teach(normality: Normality) -> None:
+    """A stretch without anything in it gives no empty lesson, but an error that says why."""
+    teacher = Teacher(normality, FakeEncoder() if normality.facts.encoder else None)
+    for window in scene.windows(film("upper", 3)[:10]):
+        teacher.see(window, teach=False)
+    with pytest.raises(NormalityError, match="nothing to teach"):
+        teacher.finish()
