@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 KNOTS = 257
+FINEST = 0.01
+"""Least `scale`: what was the same each time, to the bit, is not known so well either."""
+
 EXCEEDING = 30
 """So many of the largest numbers, at least, that the exponential beyond them can be believed."""
 
@@ -45,6 +48,6 @@ def fit_tail(values: NDArray[np.floating], quantile: float = 0.99) -> Tail:
     quantile = max(0.5, min(quantile, 1.0 - EXCEEDING / n))
     knots = np.quantile(values, np.linspace(0.0, quantile, KNOTS))
     excess = values[values > knots[-1]] - knots[-1]
-    floor = 1e-3 * max(abs(float(knots[-1])), 1e-3)
+    floor = max(1e-3 * abs(float(knots[-1])), FINEST)
     scale = max(float(excess.mean()) if len(excess) else 0.0, floor)
     return Tail(knots, -float(np.log(1.0 - quantile)), scale)

@@ -240,6 +240,15 @@ def test_too_little_footage_is_said() -> None:
         fitter_of(frames=20).finish()
 
 
+def test_pictures_too_far_apart_are_said() -> None:
+    """An hour of which no picture follows on another is not called too short."""
+    fitter = NormalityFitter(None, "gate")
+    for number, picture in enumerate(LIFE[:20]):
+        fitter.add(Window((picture,), (float(number),), 0, number))
+    with pytest.raises(NormalityError, match="too far apart"):
+        fitter.finish()
+
+
 def test_empty_street_is_normal_too() -> None:
     """From footage in which nothing ever moved one can learn: then whatever moves is unusual."""
     fitter = NormalityFitter()
@@ -256,6 +265,25 @@ def test_empty_street_is_normal_too() -> None:
             if (score := detector.step([("gate", window)])[0]) is not None
         ]
     assert max(values) > threshold.value
+
+
+def test_one_passage_is_known_afterwards() -> None:
+    """At a quiet camera one person passed while it learned: the next one is not a sensation."""
+
+    def passage(seed: int, frames: int) -> list[scene.Luma]:
+        rng = np.random.default_rng(seed)
+        person = scene.Walker(70.0, 40.0, 1.5, scene.texture(rng), start=61, end=73)
+        return scene.render(rng, [person], frames)
+
+    fitter = NormalityFitter()
+    for window in scene.windows(passage(1, 300)):
+        fitter.add(window)
+    normality = fitter.finish()
+    level = normality.calibration.threshold(1).value
+    with Detector() as detector:
+        detector.add("gate", normality)
+        scores = [detector.step([("gate", w)])[0] for w in scene.windows(passage(5, 80))]
+    assert max(score.value for score in scores if score is not None) < level
 
 
 @pytest.mark.parametrize("encoder", [None, FakeEncoder()])
