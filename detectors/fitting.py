@@ -1,5 +1,6 @@
 """Learning what is normal from a camera's footage, in one pass and without gradient steps."""
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -24,6 +25,8 @@ from detectors.tail import Tail, fit_tail
 from detectors.tokens import SPEED, TRACKED, Tokens
 from detectors.window import Window
 from sorawatch import NormalityError
+
+log = logging.getLogger(__name__)
 
 SHORTEST_S = 10.0
 """Less footage than this says nothing; a minute is little, an hour is good."""
@@ -69,8 +72,15 @@ class NormalityFitter:
         self.observe(observation)
 
     def observe(self, observation: Observation) -> None:
-        """Learn from what was observed of the newest frame."""
+        """Learn from what was observed of the newest frame; another picture size begins anew."""
+        before_s = self.footage_s
         self._footage.add(observation)
+        if self.footage_s < before_s:
+            log.warning(
+                "%s: learns anew: the picture size has changed, %.0f s of footage are forgotten",
+                self.camera or "the camera",
+                before_s,
+            )
 
     def finish(self) -> Normality:
         """What was learned; more can be added and `finish` called again.

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +285,18 @@ def test_one_passage_is_known_afterwards() -> None:
         detector.add("gate", normality)
         scores = [detector.step([("gate", w)])[0] for w in scene.windows(passage(5, 80))]
     assert max(score.value for score in scores if score is not None) < level
+
+
+def test_another_picture_size_begins_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """Two sizes make no normality; whoever waits for the end of learning reads why it is late."""
+    fitter = fitter_of(frames=60)
+    smaller = [frame[:100, :150] for frame in LIFE[:60]]
+    for window in scene.windows(smaller):
+        fitter.add(replace(window, generation=1))
+    assert fitter.footage_s < 13
+    assert "gate: learns anew: the picture size has changed" in caplog.text
+    assert len(caplog.records) == 1
+    assert fitter.finish().facts.grid == (25, 37)
 
 
 @pytest.mark.parametrize("encoder", [None, FakeEncoder()])
