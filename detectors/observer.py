@@ -74,9 +74,9 @@ class Observation:
     """The newest frame of a window, as normality and the fitter take it.
 
     `t_s`, `generation`, `seq`: as in the window. `cells`: (rows, cols) uint8, mean luma of each
-    cell. `passed_s`: since the frame before, 0.0 for the
-    first of a generation. `changed`: share of the picture that changed; `whole`: (nearly) all of it
-    did, so that `tokens` is empty and nothing is to be learned from it.
+    cell. `passed_s`: since the frame before, 0.0 for the first of a generation. `changed`: share of
+    the picture that changed; `whole`: (nearly) all of it did, so that `tokens` is empty and nothing
+    is to be learned from it.
     `due`: what the encoder is to be given, when it is due for this frame; else None.
     `encoded`: (E, h, w) float32, the encoder's local tokens of this frame, once it has run.
     """

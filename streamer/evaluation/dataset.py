@@ -17,37 +17,11 @@ from sorawatch import ConfigError
 from streamer.capture.source import DEFAULT_FOLDER_FPS, Source
 from streamer.evaluation.tracks import Track, natural, read_masks, read_tracks
 
-VIDEO_SUFFIXES: Final = frozenset(
-    (
-        *(
-            ".3gp",
-            ".264",
-            ".265",
-            ".asf",
-            ".avi",
-            ".flv",
-            ".h264",
-            ".h265",
-            ".hevc",
-            ".m2ts",
-            ".m4v",
-        ),
-        *(
-            ".mjpeg",
-            ".mjpg",
-            ".mkv",
-            ".mov",
-            ".mp4",
-            ".mpeg",
-            ".mpg",
-            ".mts",
-            ".ogv",
-            ".ts",
-            ".vob",
-        ),
-        *(".webm", ".wmv", ".y4m"),
-    )
+_SUFFIXES: Final = (
+    "3gp 264 265 asf avi flv h264 h265 hevc m2ts m4v mjpeg mjpg mkv mov mp4 mpeg mpg mts ogv ts "
+    "vob webm wmv y4m"
 )
+VIDEO_SUFFIXES: Final = frozenset(f".{name}" for name in _SUFFIXES.split())
 _HIGHEST_FPS: Final = 1000.0
 _MOST_FRAMES: Final = 100_000_000
 _KNOWN_KEYS: Final = frozenset({"frames", "fps", "anomalous", "tracks"})
