@@ -232,7 +232,7 @@ def load(path: str | Path) -> Normality:
     if header.get("version") != VERSION:
         raise NormalityError(
             f"{path}: normality version {header.get('version')!r}, this program reads {VERSION}: "
-            "learn it anew with sorawatch fit, or remove it and run learns it live"
+            "learn it anew with sorawatch fit, or remove it and sorawatch run learns it live"
         )
     try:
         normality = _build(header, arrays)
