@@ -143,7 +143,16 @@ class Footage:
         if header["grid"] is not None:
             rows, cols = header["grid"]
             footage.grid = (int(rows), int(cols))
-        for block in unpack(arrays, footage.vector_dim, footage.grid or (1, 1)):
+        grid = footage.grid or (1, 1)
+        for names, bounds in (
+            (("rows", "cols"), grid),
+            (("vector_rows", "vector_cols"), appearance.encoder_shape(grid)),
+        ):
+            for name, bound in zip(names, bounds, strict=True):
+                places = arrays[name]
+                if len(places) and not 0 <= places.min() <= places.max() < bound:
+                    raise ValueError(f"{name} lie outside its pictures")
+        for block in unpack(arrays, footage.vector_dim, grid):
             footage._keep(block)
         footage.ordinal = int(header["ordinal"])
         return footage

@@ -334,7 +334,14 @@ def test_foreign_progress_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(NormalityError, match="another encoder"):
         NormalityFitter.load_progress(path)
     good = path.read_bytes()
+    with np.load(io.BytesIO(good), allow_pickle=False) as arrays:
+        rows, columns = arrays["rows"], arrays["vector_cols"]
+    assert len(rows)
+    assert len(columns)
     for change in (
+        {"rows.npy": npy(rows + np.int16(1000))},
+        {"rows.npy": npy(rows - np.int16(1000))},
+        {"vector_cols.npy": npy(columns + np.int16(1000))},
         {"counts.npy": npy(np.zeros(3, np.int32))},
         {"frames.npy": npy(np.array([-5], np.int64))},
         {"features.npy": npy(np.zeros((4, 9), np.float32))},
