@@ -45,6 +45,27 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def analysis_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--fps`, `--device` and `--encoder`: how frames are analysed."""
+    options = (
+        click.option(
+            "--fps", type=click.FloatRange(1, 30), default=5.0, show_default=True,
+            help="Frames analysed a second: the detect.fps that the camera is watched with.",
+        ),
+        click.option(
+            "--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto",
+            show_default=True, help="Where the encoder runs.",
+        ),
+        click.option(
+            "--encoder", default="builtin", show_default=True,
+            help="The detect.encoder that the camera is watched with: builtin, off or a path.",
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def source_argument(text: str) -> Source:
     """The source that somebody typed, `${NAME}` filled in. Raises ConfigError."""
     filled, wrong = fill(text, os.environ)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from detectors.encoder.providers import Device
-from streamer.cli.common import Progress, command, json_option, print_json
+from streamer.cli.common import Progress, analysis_options, command, json_option, print_json
 from streamer.evaluation.evaluate import Progress as Now
 from streamer.evaluation.evaluate import evaluate as run
 from streamer.evaluation.summary import OperatingPoint, Summary
@@ -28,26 +28,7 @@ _POINTS = {
     required=True,
     help="The folder to write: summary.json, scores/, regions/, pictures/.",
 )
-@click.option(
-    "--fps",
-    type=click.FloatRange(1, 30),
-    default=5.0,
-    show_default=True,
-    help="Frames analysed a second: the detect.fps of your cameras.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cuda", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="Where the encoder runs.",
-)
-@click.option(
-    "--encoder",
-    default="builtin",
-    show_default=True,
-    help="The detect.encoder of your cameras: builtin, off or a path.",
-)
+@analysis_options
 @click.option(
     "--alerts-per-day",
     type=click.FloatRange(0, min_open=True),

@@ -6,7 +6,14 @@ from pathlib import Path
 import click
 
 from detectors.encoder.providers import Device
-from streamer.cli.common import Progress, command, json_option, print_json, source_argument
+from streamer.cli.common import (
+    Progress,
+    analysis_options,
+    command,
+    json_option,
+    print_json,
+    source_argument,
+)
 from streamer.config import parse_duration
 from streamer.fit import FitProgress, FitReport
 from streamer.fit import fit as learn
@@ -42,26 +49,7 @@ def _seconds(_ctx: click.Context, _option: click.Parameter, text: str | None) ->
     callback=_seconds,
     help="How much footage to learn from; needed for a live source. Also 10m, 1h.",
 )
-@click.option(
-    "--fps",
-    type=click.FloatRange(1, 30),
-    default=5.0,
-    show_default=True,
-    help="Frames analysed a second: the detect.fps that the camera is watched with.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cuda", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="Where the encoder runs.",
-)
-@click.option(
-    "--encoder",
-    default="builtin",
-    show_default=True,
-    help="The detect.encoder that the camera is watched with: builtin, off or a path.",
-)
+@analysis_options
 @json_option
 def fit(
     sources: tuple[str, ...], out: Path, seconds: float | None, fps: float, device: Device,

@@ -9,7 +9,14 @@ import click
 from detectors.encoder.providers import Device
 from detectors.normality import Normality, load
 from streamer import teach as teaching
-from streamer.cli.common import Progress, command, json_option, print_json, source_argument
+from streamer.cli.common import (
+    Progress,
+    analysis_options,
+    command,
+    json_option,
+    print_json,
+    source_argument,
+)
 from streamer.config import parse_duration
 
 _FILE = click.Path(path_type=Path)
@@ -63,12 +70,7 @@ def show(file: Path, alerts_per_day: float, as_json: bool) -> None:
               help="Where in SOURCE it begins. Also 2m.")  # fmt: skip
 @click.option("--to", "to_s", callback=_seconds, metavar="SECONDS", help="Where it ends.")
 @click.option("--note", default="", help="In your words; `show` prints it.")
-@click.option("--fps", type=click.FloatRange(1, 30), default=5.0, show_default=True,
-              help="Frames analysed a second: the camera's detect.fps.")  # fmt: skip
-@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto",
-              show_default=True, help="Where the encoder runs.")  # fmt: skip
-@click.option("--encoder", default="builtin", show_default=True,
-              help="The encoder that FILE was learned with: builtin or a path.")  # fmt: skip
+@analysis_options
 @json_option
 def teach(
     file: Path, source: str, from_s: float | None, to_s: float | None, note: str, fps: float,
