@@ -82,17 +82,18 @@ def teach(
     it. What is unusual there between --from and --to, and whatever is like it at the same place,
     raises nothing any more. The old FILE is kept as FILE.bak.
     """
+    given = source_argument(source)
     with Progress() as progress:
         report = teaching.teach(
             file,
-            source_argument(source),
+            given,
             from_s=from_s or 0.0,
             to_s=float("inf") if to_s is None else to_s,
             note=note,
             fps=fps,
             encoder=None if encoder == "builtin" else Path(encoder),
             device=device,
-            on_progress=lambda t_s: progress.show(f"{source}: {t_s:.0f} s"),
+            on_progress=lambda t_s: progress.show(f"{given.masked}: {t_s:.0f} s"),
         )
     if as_json:
         print_json(asdict(report))
