@@ -161,7 +161,7 @@ class Footage:
 def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -> Block:
     tokens = [frame.tokens for frame in frames]
     features = np.minimum(np.concatenate([t.features for t in tokens]), _HALF_MAX)
-    looks = _looks([frame.t_s for frame in frames])
+    looks = _looks(frames)
     vector_counts = np.zeros(len(frames), np.int32)
     rows, cols, vectors = [], [], []
     for i, frame in enumerate(frames):
@@ -193,12 +193,15 @@ def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -
     )
 
 
-def _looks(times_s: list[float]) -> NDArray[np.bool_]:
-    """Which frames' cells to keep: the first, and others far enough from the last that is kept."""
-    looks, last_s = np.zeros(len(times_s), np.bool_), -np.inf
-    for i, t_s in enumerate(times_s):
-        if t_s - last_s >= _AGREEMENT * _LOOK_S:
-            looks[i], last_s = True, t_s
+def _looks(frames: list[Observation]) -> NDArray[np.bool_]:
+    """Which frames' cells to keep: far enough from the last that is kept, and of the scene, not of
+    a flash or a blow to the camera, which watching does not look at either."""
+    looks, last_s = np.zeros(len(frames), np.bool_), -np.inf
+    for i, frame in enumerate(frames):
+        if not frame.whole and frame.t_s - last_s >= _AGREEMENT * _LOOK_S:
+            looks[i], last_s = True, frame.t_s
+    if not looks.any():
+        looks[0] = True
     return looks
 
 

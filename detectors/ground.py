@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.light import Light, light_between
 from detectors.motion import CELL_PX
 from detectors.tokens import STRIDE_CELLS, grid_of
 
@@ -34,9 +35,12 @@ SETTLE_S = 60.0
 _ADAPT_PER_S = 0.1  # levels: what stays is part of the scene after ten minutes or so
 _ADAPT_FOREIGN_PER_S = 8.0
 _STRANGE_OVER_S = 10.0
-_FADE = 3.0  # times faster than it grew, a stay is forgotten where nothing is seen for a moment
+_FADE = 3.0  # times faster than it grew, a stay is forgotten where nothing is seen,
+_FLICKER_S = 0.2  # and half of it in such a moment
 _LONGEST_STEP_S = 30.0
 _SAME_SHARE = 0.7
+_FAR_LESS = 0.5
+_GAINS = (0.6, 1.6)  # of clouds and exposure; beyond that it is other light, as by infrared
 
 
 def cell_means(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -118,19 +122,16 @@ class Ground:
         if now.shape != scene.shape:
             now = np.asarray(cv2.resize(now, grid[::-1], interpolation=cv2.INTER_AREA))
         passed_s = min(max(passed_s, 0.0), _LONGEST_STEP_S)
-        apart = now - scene
-        light = np.float32(np.median(apart))
-        there = np.abs(apart - light) > THRESHOLD
+        light, there = _apart(scene, now)
         foreign = bool(there.mean() > FOREIGN_SHARE)
-        from_learned = now - self._learned
-        unlike = np.abs(from_learned - np.median(from_learned)) > THRESHOLD
+        unlike = _apart(self._learned, now)[1]
         share = float(unlike.mean())
         self._unlike += (share - self._unlike) * (1.0 - float(np.exp(-passed_s / _STRANGE_OVER_S)))
         if self._unlike <= STRANGE_SHARE:
             there &= unlike
-        there &= ~self._is_furniture(now - light, there)
+        there &= ~self._is_furniture(light.undone(now), there)
         rate = (_ADAPT_FOREIGN_PER_S if self.foreign else _ADAPT_PER_S) * passed_s
-        scene += np.clip(apart, -rate, rate)
+        scene += np.clip(now - scene, -rate, rate)
         if foreign:
             self._foreign_s = SETTLE_S
         elif self.foreign:
@@ -138,7 +139,8 @@ class Ground:
         if self.foreign:
             self._stay[:] = 0.0
             return _figures(np.zeros_like(there), self._stay, grid)
-        faded = 0.5 * np.maximum(self._stay - _FADE * passed_s, 0.0)
+        gone = np.float32(0.5 ** (passed_s / _FLICKER_S))
+        faded = gone * np.maximum(self._stay - np.float32(_FADE * passed_s), 0.0)
         self._stay = np.where(there, self._stay + np.float32(passed_s), faded).astype(np.float32)
         return _figures(there, self._stay, grid)
 
@@ -158,6 +160,24 @@ class Ground:
         cells = np.bincount(thing.ravel(), minlength=n)
         same = np.bincount(thing[known], minlength=n)
         return np.asarray((same > _SAME_SHARE * cells)[thing])
+
+
+def _apart(
+    scene: NDArray[np.float32], now: NDArray[np.float32]
+) -> tuple[Light, NDArray[np.bool_]]:
+    """The light that `now` shows the scene in, and which cells differ from it all the same.
+
+    Lighter or darker, or with another contrast as well: the latter where that leaves far less standing out; what stands there has a say in a contrast.
+    """
+    plain = Light(1.0, float(np.median(now - scene)))
+    there = np.abs(now - plain.of(scene)) > THRESHOLD
+    if not there.any():
+        return plain, there
+    light = light_between(scene, now)
+    if not _GAINS[0] <= light.gain <= _GAINS[1]:
+        return plain, there
+    less = np.abs(now - light.of(scene)) > THRESHOLD
+    return (light, less) if less.sum() < _FAR_LESS * there.sum() else (plain, there)
 
 
 def _figures(there: NDArray[np.bool_], stay: NDArray[np.float32], grid: tuple[int, int]) -> Figures:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.light import light_between
 from detectors.window import Window
 
 GAP_S = 0.2
@@ -34,7 +35,6 @@ MIN_SIDE_PX = 16
 
 _MEDIAN_TO_SIGMA = 1.0 / 0.6745
 _SAME_LIGHT = 1.0  # luma levels: a smaller change of the whole picture is none
-_CONTRAST = 8.0  # luma levels between dark and bright halves that show a gain
 _MIN_CHANGED_PX = 2  # of the 16 pixels of a cell, so that single noisy pixels open no gate
 
 
@@ -196,17 +196,11 @@ def _match_light(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[n
     apart = float(np.median(np.abs(y - x)))
     if apart <= _SAME_LIGHT:
         return before
-    bright = x > np.median(x)
-    offset, gain = float(np.median(y) - np.median(x)), 1.0
-    if bright.any() and not bright.all():
-        x0, x1 = float(np.median(x[~bright])), float(np.median(x[bright]))
-        y0, y1 = float(np.median(y[~bright])), float(np.median(y[bright]))
-        if x1 - x0 >= _CONTRAST:
-            gain = min(max((y1 - y0) / (x1 - x0), 0.25), 4.0)
-            offset = y0 - gain * x0
-    if float(np.median(np.abs(y - gain * x - offset))) > 0.7 * apart:
+    light = light_between(x, y)
+    if float(np.median(np.abs(y - light.of(x)))) > 0.7 * apart:
         return before
-    table = np.clip(np.rint(gain * np.arange(256) + offset), 0, 255).astype(np.uint8)
+    levels = light.of(np.arange(256, dtype=np.float32))
+    table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(before, table))
 
 

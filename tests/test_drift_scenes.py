@@ -88,9 +88,9 @@ def moved(share: float) -> Callable[[list[Luma]], list[Luma]]:
 
 
 def clouds(frames: list[Luma]) -> list[Luma]:
-    """The light rises and falls by 8 %, besides what the renderer's own clouds do."""
+    """The light rises and falls by 15 %, besides what the renderer's own clouds do."""
     return [
-        np.clip(f * (1 + 0.08 * np.sin(i / FPS / 8)), 0, 255).astype(np.uint8)
+        np.clip(f * (1 + 0.15 * np.sin(i / FPS / 8)), 0, 255).astype(np.uint8)
         for i, f in enumerate(frames)
     ]
 

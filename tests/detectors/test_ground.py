@@ -110,6 +110,22 @@ def test_light_is_nothing_that_stands(change: int) -> None:
     assert at(ground.step(thing, 0.2), 13, 21)[[TALL, WIDE]] == pytest.approx([10, 4], abs=1e-3)
 
 
+@pytest.mark.parametrize("gain", [0.65, 0.85, 1.15, 1.4])
+def test_clouds_are_nothing_that_stands(gain: float) -> None:
+    """Light that changes as clouds do, all of it in proportion: bright walls far more than dark
+    grass. No figure, and a thing in it is still one thing."""
+    scene = np.random.default_rng(3).integers(40, 170, GRID).astype(np.uint8)
+    ground = Ground(scene)
+    ground.step(scene, 0.0)
+    lit = np.rint(scene * gain).astype(np.uint8)
+    assert len(watch(ground, lit, 5)) == 0
+    assert not ground.foreign
+    thing = lit.copy()
+    thing[ROWS, COLS] = np.where(lit[ROWS, COLS] > 127, 0, 255)
+    figures = ground.step(thing, 0.2)
+    assert at(figures, 13, 21)[[TALL, WIDE]] == pytest.approx([10, 4], abs=1e-3)
+
+
 def test_small_changes_are_nothing_that_stands() -> None:
     """Noise and the softness of compression, below ten levels in the mean of a cell."""
     rng = np.random.default_rng(1)
