@@ -162,12 +162,11 @@ class Ground:
         return np.asarray((same > _SAME_SHARE * cells)[thing])
 
 
-def _apart(
-    scene: NDArray[np.float32], now: NDArray[np.float32]
-) -> tuple[Light, NDArray[np.bool_]]:
+def _apart(scene: NDArray[np.float32], now: NDArray[np.float32]) -> tuple[Light, NDArray[np.bool_]]:
     """The light that `now` shows the scene in, and which cells differ from it all the same.
 
-    Lighter or darker, or with another contrast as well: the latter where that leaves far less standing out; what stands there has a say in a contrast.
+    Lighter or darker, or with another contrast as well: the latter where it leaves far less
+    standing out, since what stands there has a say in it.
     """
     plain = Light(1.0, float(np.median(now - scene)))
     there = np.abs(now - plain.of(scene)) > THRESHOLD

@@ -28,10 +28,14 @@ class _Section(BaseModel):
 
 
 class FootageConfig(_Section):
-    """`files`: a pattern below the footage's root; `camera`: theirs, or each its own."""
+    """`files`: a pattern below the footage's root; `camera`: theirs, or each its own.
+
+    `foreign`: footage to plant from only, what moves in it is nowhere taken for normal.
+    """
 
     files: str
     camera: str | None = None
+    foreign: bool = False
 
 
 class ModelConfig(_Section):
