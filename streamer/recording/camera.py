@@ -155,7 +155,7 @@ class CameraRecorder:
 
     def _read(self, stream: PacketStream) -> None:
         played = stream.reads_ahead
-        times = PacketTimes(stream.interval_ns, played=played)
+        times = PacketTimes(stream.interval_ns, played=played, one_late=stream.one_late)
         self._segmenter.connect(stream, times)
         pacer = Pacer(melting=self._source.live) if played else None
         parameters: bytes | None = None

@@ -223,7 +223,7 @@ class Recorder:
             except queue.Full:
                 continue
             return
-        _take(item)
+        file_away(item)
 
     def _keep(self) -> None:
         """Until everything that was delivered has been taken."""
@@ -234,7 +234,7 @@ class Recorder:
         finally:  # a descriptor left in the queue is a segment that nobody syncs
             with contextlib.suppress(queue.Empty):
                 while True:
-                    _take(self._queue.get_nowait())
+                    file_away(self._queue.get_nowait())
 
     def _keep_on(self) -> None:
         tick_s = room_s = budget_s = time.monotonic()
@@ -247,7 +247,7 @@ class Recorder:
                     self._keep_budget()
                     return
             else:
-                _take(item)
+                file_away(item)
                 if isinstance(item, Finished):
                     budget_s = 0.0
             now_s = time.monotonic()
@@ -278,7 +278,8 @@ class Recorder:
                 log.info("%s: removed, the budget is used up", segment.path)
 
 
-def _take(item: Begun | Finished) -> None:
+def file_away(item: Begun | Finished) -> None:
+    """Sync what was written and put it into the index; what turns out empty is removed."""
     if isinstance(item, Begun):
         item.index.begin(item.segment)
         return

@@ -20,6 +20,7 @@ from streamer.recording.measure import CONTAINER_OPTIONS as FILE_OPTIONS
 RECORDABLE: Final = ("h264", "hevc", "mjpeg", "mpeg4", "av1")
 """FFmpeg's names of what is put into MP4 as it comes."""
 
+_ENDED_BY_NEXT: Final = ("h264", "hevc", "mpeg4")
 _DIAGNOSIS_S: Final = 3.0
 _HTTP_OPTIONS: Final = {"protocol_whitelist": "http,https,tcp,tls,crypto,data"}
 
@@ -48,7 +49,8 @@ class PacketStream:
     """The video of an open source; for one thread alone, `close` included.
 
     `template`: the stream for a writer to copy the parameters of. `reads_ahead`: its packets can
-    be had faster than they happened. `interval_ns`: between frames as declared, if at all.
+    be had faster than they happened. `one_late`: a packet is had when the one after it begins.
+    `interval_ns`: between frames as declared, if at all.
     """
 
     def __init__(self, source: Source, container: Any) -> None:
@@ -73,6 +75,8 @@ class PacketStream:
         self._has_times = not (over_http and self.codec == "mjpeg")
         recorded = over_http and (container.duration is not None or ".m3u8" in source.url)
         self.reads_ahead = source.kind is SourceKind.FILE or (recorded and self._has_times)
+        # FFmpeg knows that such a frame is whole only when the next one begins.
+        self.one_late = source.kind is SourceKind.RTSP and self.codec in _ENDED_BY_NEXT
         rate = self.template.average_rate
         self.interval_ns = round(1e9 / rate) if rate and 0.5 <= rate <= 120 else None
 

@@ -50,7 +50,7 @@ class WallClock:
 class TimedPacket:
     """A packet and when its frame was taken: `mono_ns` on the monotonic clock, rising.
 
-    `live_ns`: the same as live analysis says, where the anchor follows what was delayed least.
+    `live_ns`: the same, where it follows the frames that were delayed least, as live analysis does.
     """
 
     packet: StreamPacket
@@ -87,11 +87,17 @@ class PacketTimes:
     What comes in the burst at a connection's beginning is held until its age is known.
     """
 
-    def __init__(self, interval_ns: int | None, *, played: bool) -> None:
-        """`played`: what is read can be had faster than it happened."""
+    def __init__(
+        self, interval_ns: int | None, *, played: bool = False, one_late: bool = False
+    ) -> None:
+        """`played`: what is read can be had faster than it happened.
+
+        `one_late`: a packet is received when the one after it begins, an interval too late.
+        """
         self._stamps: _Stamps = _Played(interval_ns) if played else _Live(interval_ns)
+        self._one_late = one_late
         self._interval = Interval(interval_ns)
-        self._held: list[tuple[StreamPacket, int]] = []
+        self._held: list[StreamPacket] = []
         self._shift_ns: int | None = None
         self._last_ns = 0
 
@@ -104,11 +110,15 @@ class PacketTimes:
         """The packets whose time is now known: none, this one, or all that were held with it."""
         live_ns = self._stamps.media_ns(packet.dts_ns, receipt_ns)
         if self._shift_ns is None:
+            self._learn_interval(packet)
             if live_ns is None and len(self._held) < _MAX_HELD:
-                self._held.append((packet, receipt_ns))
+                self._held.append(packet)
                 return []
-            return self._settled(packet, receipt_ns if live_ns is None else live_ns)
         live_ns = receipt_ns if live_ns is None else live_ns
+        if self._one_late:
+            live_ns -= self._interval.ns
+        if self._shift_ns is None:
+            return self._settled(packet, live_ns)
         return [self._placed(packet, live_ns)]
 
     def resync(self, timed: TimedPacket) -> None:
@@ -116,6 +126,13 @@ class PacketTimes:
         late_ns = timed.live_ns - timed.mono_ns
         self._shift_ns = (self._shift_ns or 0) + late_ns
         self._last_ns += late_ns
+
+    def _learn_interval(self, packet: StreamPacket) -> None:
+        before_ns = self._held[-1].dts_ns if self._held else None
+        if before_ns is not None and packet.dts_ns is not None:
+            step_ns = packet.dts_ns - before_ns
+            if 0 < step_ns < _LIES_NS:
+                self._interval.add(step_ns)
 
     def _placed(self, packet: StreamPacket, live_ns: int) -> TimedPacket:
         assert self._shift_ns is not None  # noqa: S101 - settled before
@@ -134,7 +151,7 @@ class PacketTimes:
         self._last_ns = live_ns
         known = [TimedPacket(packet, live_ns, live_ns)]
         next_ns, next_dts_ns = live_ns, packet.dts_ns
-        for earlier, _ in reversed(self._held):
+        for earlier in reversed(self._held):
             step_ns = self._interval.ns
             if earlier.dts_ns is not None and next_dts_ns is not None:
                 told_ns = next_dts_ns - earlier.dts_ns

@@ -18,8 +18,8 @@ TICKS_PER_S: Final = 90_000
 _TIME_BASE: Final = Fraction(1, TICKS_PER_S)
 _OPTIONS: Final = {
     # The header waits for the first fragment, for cameras that tell their parameters only there.
-    # Negative offsets keep presentation times as they are where frames come in another order.
-    "movflags": "empty_moov+delay_moov+default_base_moof+negative_cts_offsets",
+    # With it comes an edit list, which keeps the first frame at 0 where frames are reordered.
+    "movflags": "empty_moov+delay_moov+default_base_moof",
     "frag_duration": "1000000",
     "fflags": "+bitexact",
 }
