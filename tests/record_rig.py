@@ -44,9 +44,7 @@ class Rig:
         self.changes: list[StateChange] = []
         self._news = threading.Condition()
         settings = RecordSettings(segment_s, QUICK, stall_after_s=0.5, backoff_max_s=0.5)
-        cameras = {
-            name: RecordCamera(Source.parse(url), settings) for name, url in sources.items()
-        }
+        cameras = {name: RecordCamera(Source.parse(url), settings) for name, url in sources.items()}
         self.recorder = Recorder(cameras, out, budget, self._heard, clock=clock)
 
     def __enter__(self) -> Self:

@@ -80,13 +80,13 @@ class _Size(click.ParamType[int]):
 )
 @click.argument("what", metavar="CONFIG|URL")
 @click.option("--camera", "names", multiple=True, metavar="NAME",
-              help="Only this camera of CONFIG; may be given again. With a URL: its name.")  # fmt: skip
+              help="Only this camera of CONFIG; may be repeated. For a URL: its name")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR",
               help="The recording: a folder for each camera in it.")  # fmt: skip
 @click.option("--segment", "segment_s", type=_Duration(), default="10m", show_default=True,
               help="Length of a file, 1s to 1d; cut at key frames on even UTC times.")  # fmt: skip
 @click.option("--max-size", "max_bytes", type=_Size(),
-              help="Of all in DIR together; the oldest goes first.  [default: no limit]")  # fmt: skip
+              help="Of all in DIR; the oldest goes first.  [default: no limit]")  # fmt: skip
 @click.option("--max-age", "max_age_s", type=_Duration(),
               help="Older footage is removed.  [default: no limit]")  # fmt: skip
 @click.option("--keep-free", "keep_free_bytes", type=_Size(), default="500M", show_default=True,
@@ -106,9 +106,9 @@ def record(
     PRIVACY: masks cannot be burned in, for that would need encoding: whoever can read DIR sees
     all that the camera sees. Mask in the camera itself, and keep DIR to those who may.
 
-    Files are fragmented MP4: a power cut costs at most the segment being written, and mostly
-    its last second. Times are UTC; docs/recordings.md tells how they are kept. Exit status 3 when
-    a camera gave nothing at all.
+    Files are fragmented MP4: a crash costs the last second of the segment being written, a power
+    cut what the system had not yet put on the disk of it, and never more than that segment. Times
+    are UTC; docs/recordings.md tells how they are kept. Exit status 3 when a camera gave nothing.
     """
     if not _SHORTEST_S <= segment_s <= _LONGEST_S:
         raise click.UsageError("--segment must lie between 1s and 1d.")

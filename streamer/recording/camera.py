@@ -166,7 +166,7 @@ class CameraRecorder:
             self._packets += 1
             if self._state is not CameraState.ONLINE:
                 self._go(CameraState.ONLINE)
-            if packet.key:
+            if packet.key and self._source.live:
                 parameters = self._checked(stream, packet, parameters)
             for timed in times.take(packet, receipt_ns):
                 if pacer is not None:

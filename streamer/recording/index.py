@@ -6,6 +6,7 @@ removed; a later line about the same file replaces an earlier one. Lines are onl
 So whatever a crash leaves is a good index with at most one torn line, at its end.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -147,9 +148,10 @@ class CameraIndex:
         """Read and repair what is there; makes the folder. Raises ConfigError and OSError."""
         self._folder = folder
         self._path = folder / INDEX
-        self._lock = threading.Lock()  # guards the two below, and appending
+        self._lock = threading.Lock()  # guards the three below, and appending
         self._closed: dict[str, Segment] = {}
         self._pending: list[str] = []
+        self._newest_day = ""
         folder.mkdir(parents=True, exist_ok=True)
         self._repair()
 
@@ -171,6 +173,7 @@ class CameraIndex:
     def begin(self, segment: Segment) -> None:
         """Write down that a segment is being written."""
         with self._lock:
+            self._newest_day = max(self._newest_day, segment.path.parent.name)
             self._append(_line(segment))
 
     def finish(self, segment: Segment) -> None:
@@ -185,12 +188,10 @@ class CameraIndex:
         with self._lock:
             self._closed.pop(segment.file, None)
             self._append(json.dumps({"file": segment.file, "removed": True}))
-        # Today's stays, for a segment may be about to begin in it.
-        if not any(one.path.parent == segment.path.parent for one in self.closed()):
-            try:
+            in_use = self._newest_day
+        if segment.path.parent.name != in_use:
+            with contextlib.suppress(OSError):  # others are in it
                 segment.path.parent.rmdir()
-            except OSError:
-                return
 
     def flush(self) -> None:
         """Try again to write what the disk did not take."""

@@ -249,7 +249,7 @@ class Recorder:
             else:
                 file_away(item)
                 if isinstance(item, Finished):
-                    budget_s = 0.0
+                    budget_s = min(budget_s, time.monotonic() + _ROOM_S)
             now_s = time.monotonic()
             if now_s >= tick_s:
                 tick_s = now_s + _TICK_S

@@ -84,6 +84,8 @@ class Segmenter:
         self._stream: PacketStream | None = None
         self._times: PacketTimes | None = None
         self._settle_until_ns = 0
+        self._fresh = False  # nothing of this connection was recorded yet
+        self._covered_ns = 0  # of the monotonic clock: so far footage was recorded
         self.segments = 0
         self.frames = 0
         self._bytes = 0
@@ -103,6 +105,7 @@ class Segmenter:
         """What comes from now on is of this connection."""
         self._stream, self._times = stream, times
         self._settle_until_ns = self._clock.mono_ns() + _SETTLING_NS
+        self._fresh = True
 
     def disconnect(self, end: End) -> None:
         """The connection is over, and with it the segment."""
@@ -117,7 +120,9 @@ class Segmenter:
         opened = self._open
         if opened is not None:
             self._cut(opened, timed)
-        if self._open is None and timed.packet.key and self._room.there:
+        # Cameras greet with what they kept, of which we may have the most already.
+        known = self._fresh and timed.live_ns < self._covered_ns
+        if self._open is None and timed.packet.key and self._room.there and not known:
             self._begin(timed)
         if self._open is not None:
             self._add(self._open, timed)
@@ -163,19 +168,22 @@ class Segmenter:
             boundary_ns=(start_ns // self._segment_ns + 1) * self._segment_ns,
             offset_ns=max(0, offset_ns),
         )
+        self._fresh = False
         self.segments += 1
         self._deliver(Begun(self._index, self._segment(self._open, End.OPEN)))
 
     def _created(self, start_ns: int) -> tuple[SegmentWriter, str]:
+        assert self._stream is not None  # noqa: S101 - as above
+        error = OSError("no name is free")
         for tried in range(_NAMES_TRIED):
             file = segment_file((start_ns + tried * _MS) / _NS)
             path = self._index.folder / file
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                return SegmentWriter(path, self._stream.template if self._stream else None), file
-            except FileExistsError:
-                continue
-        raise FileExistsError(f"{file} is there already")
+                return SegmentWriter(path, self._stream.template), file
+            except (FileExistsError, FileNotFoundError) as exc:  # or its folder was just emptied
+                error = exc
+        raise error
 
     def _add(self, opened: _Open, timed: TimedPacket) -> None:
         packet = timed.packet
@@ -207,6 +215,7 @@ class Segmenter:
         if opened is None:
             return
         self._settle_until_ns = 0
+        self._covered_ns = opened.first_ns + opened.last_ns
         if next_ns is not None:
             # The last frame is shown until the next one: a little less, where the camera's clock
             # was found to run late, so that lateness heals from segment to segment.

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_segments_are_cut_at_key_frames_on_even_times(tmp_path: Path) -> None:
     starts = [segment.start_utc_s - NOON for segment in found]
     assert starts == pytest.approx([0.5, 2.1667, 4.1667, 6.1667, 8.1667, 10.1667], abs=0.01)
     assert [segment.frames for segment in found] == [25, 30, 30, 30, 30, 5]
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.end_utc_s == pytest.approx(after.start_utc_s, abs=1e-5)
     assert found[0].file == "2026-11-27/12-00-00.500.mp4"
     assert [segment.ended for segment in found] == [End.BOUNDARY] * 5 + [End.ENDED]
@@ -135,7 +136,7 @@ def test_a_wall_clock_that_steps_back_never_makes_segments_overlap(tmp_path: Pat
     rig = record_file(tmp_path / "out", clip, RunningClock(NOON, {5.5: -3.0}))
     found = segments(tmp_path / "out", CAMERA)
     assert sum(segment.frames for segment in found) == rig.frames == 180
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert after.start_utc_s == pytest.approx(before.end_utc_s, abs=1e-3)
     assert End.CLOCK_BACK in [segment.ended for segment in found]
     assert found[0].clock_ahead_s == 0

@@ -200,7 +200,7 @@ def test_a_recorder_keeps_its_budget_over_all_cameras(out: Path, clip: Path) -> 
     kept = segments(out, CAMERA) + segments(out, "hall")
     assert len(segments(out, "hall")) == 5
     assert sum(one.bytes for one in kept) <= budget.max_bytes  # type: ignore[operator]
-    files = {path for path in out.glob("*/*/*.mp4")}
+    files = set(out.glob("*/*/*.mp4"))
     assert files == {one.path for one in kept}
     with Rig(out, {}, budget=Budget(max_age_s=60.0, keep_free_bytes=0)) as rig:
         assert not list(out.glob("*/*/*.mp4"))
@@ -209,7 +209,7 @@ def test_a_recorder_keeps_its_budget_over_all_cameras(out: Path, clip: Path) -> 
 
 def test_a_full_disk_stops_recording_and_hurts_nothing(tmp_path: Path) -> None:
     """It is said, what was recorded stays whole, and it goes on when there is room."""
-    clip = write_video(tmp_path / "clip.mp4", 300, gop=5)
+    clip = write_video(tmp_path / "clip.mp4", 600, gop=5, fps=60)
     with small_disk(tmp_path / "disk", 4096) as disk:
         out = disk / "out"
         budget = Budget(keep_free_bytes=1_000_000)
@@ -233,7 +233,7 @@ def test_a_disk_that_takes_nothing_at_all_hurts_nothing(
 ) -> None:
     """The same where the write itself fails: what is on the disk is told, to the frame."""
     monkeypatch.setattr("streamer.recording.room._RETRY_S", 0.5)
-    clip = write_video(tmp_path / "clip.mp4", 300, gop=5)
+    clip = write_video(tmp_path / "clip.mp4", 600, gop=5, fps=60)
     with small_disk(tmp_path / "disk", 1024) as disk:
         out = disk / "out"
         with Rig(out, {CAMERA: str(clip)}, segment_s=60.0) as rig:

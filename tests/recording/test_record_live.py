@@ -17,12 +17,13 @@ from streamer.recording.recordings import faults, segments
 from streamer.recording.segment import End
 
 FPS = 15.0
+FRAMES = 50
 needs_server = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", 66, gop=5, fps=FPS)
+    return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", FRAMES, gop=5, fps=FPS)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_every_frame_of_a_camera_is_recorded_at_its_true_time(tmp_path: Path, cl
     with true_camera(clip) as (url, played), Rig(tmp_path, {CAMERA: url}) as rig:
         played_utc_s = played()
         rig.until_state(CameraState.OFFLINE, "ended")
-    found = segments(tmp_path, CAMERA, None, played_utc_s + 66 / FPS)
+    found = segments(tmp_path, CAMERA, None, played_utc_s + FRAMES / FPS)
     sent = read_footage(clip).frames[:-1]  # of the last, nothing says that it is whole
     recorded = frames_of(found)[: len(sent)]
     assert [frame.units for frame in recorded] == [units for _, units in sent]
@@ -45,7 +46,7 @@ def test_every_frame_of_a_camera_is_recorded_at_its_true_time(tmp_path: Path, cl
         frame.at_s - played_utc_s - at_s for frame, (at_s, _) in zip(recorded, sent, strict=True)
     ]
     assert max(map(abs, wrong_s)) < 1 / FPS, wrong_s
-    assert len(found) >= 4
+    assert len(found) >= 3
     for segment in found[1:]:
         assert segment.start_utc_s % 1.0 < 6 / FPS
 
