@@ -29,7 +29,9 @@ def _logging_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_video(tmp_path_factory.mktemp("clip") / "c.mp4", 30, gop=5, size=(160, 120))
+    return write_video(
+        tmp_path_factory.mktemp("clip") / "c.mp4", 30, fps=30, gop=5, size=(160, 120)
+    )
 
 
 def test_a_recording_is_reported_and_listed(

@@ -142,8 +142,7 @@ def test_jpegs_over_http_are_recorded_at_the_times_they_came(tmp_path: Path) -> 
 
 @pytest.mark.rtsp
 @pytest.mark.skipif(bool(missing()), reason=missing())
-@pytest.mark.parametrize("jump_s", [3600.0, -7.0])
-def test_time_stamps_that_jump_do_not_move_the_recording(tmp_path: Path, jump_s: float) -> None:
+def test_time_stamps_that_jump_do_not_move_the_recording(tmp_path: Path) -> None:
     """A camera whose own clock is set goes on being recorded at the times of receipt."""
     clip = write_video(tmp_path / "clip.mp4", 60, gop=5)
     with RtspServer() as server:
@@ -151,9 +150,9 @@ def test_time_stamps_that_jump_do_not_move_the_recording(tmp_path: Path, jump_s:
         with CutLink(server.port) as link:
             url = server.url("cam", port=link.port)
             with Rig(tmp_path / "out", {CAMERA: url}, segment_s=60) as rig:
-                rig.until_frames(15)
-                link.jump(jump_s)
-                rig.until_frames(15)
+                for jump_s in (0.0, 3600.0, -7.0):
+                    link.jump(jump_s)
+                    rig.until_frames(10)
     found = segments(tmp_path / "out", CAMERA)
     frames = frames_of(found)
     steps_s = [after.at_s - before.at_s for before, after in pairwise(frames)]
