@@ -2,8 +2,8 @@
 
 The first line names the format. After it, a line tells all of one segment, or that it was
 removed; a later line about the same file replaces an earlier one. Lines are only ever appended
-(and synced), but for `repair`, which writes the index anew, atomically, when a recorder starts.
-So whatever a crash leaves is a good index with at most one torn line, at its end.
+(and synced); when a recorder starts, and when most lines are outdated, the index is written anew,
+atomically. So whatever a crash leaves is a good index with at most one torn line, at its end.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ INDEX: Final = "index.jsonl"
 _FORMAT: Final = "sorawatch.recording"
 _VERSION: Final = 1
 _MAX_PENDING: Final = 10_000
+_OUTDATED: Final = 1_000  # lines that may be, before an index is written anew
 
 
 @dataclass(slots=True)
@@ -148,7 +149,9 @@ class CameraIndex:
         """Read and repair what is there; makes the folder. Raises ConfigError and OSError."""
         self._folder = folder
         self._path = folder / INDEX
-        self._lock = threading.Lock()  # guards the three below, and appending
+        self._lock = threading.Lock()  # guards what follows, and the file
+        self._open: Segment | None = None
+        self._lines = 0
         self._closed: dict[str, Segment] = {}
         self._pending: list[str] = []
         self._newest_day = ""
@@ -174,11 +177,14 @@ class CameraIndex:
         """Write down that a segment is being written."""
         with self._lock:
             self._newest_day = max(self._newest_day, segment.path.parent.name)
+            self._open = segment
             self._append(_line(segment))
 
     def finish(self, segment: Segment) -> None:
         """Write down what became of a segment."""
         with self._lock:
+            if self._open is not None and self._open.file == segment.file:
+                self._open = None
             self._closed[segment.file] = segment
             self._append(_line(segment))
 
@@ -194,9 +200,14 @@ class CameraIndex:
                 segment.path.parent.rmdir()
 
     def flush(self) -> None:
-        """Try again to write what the disk did not take."""
+        """Try again to write what the disk did not take; leave out what is outdated."""
         with self._lock:
             self._append()
+            if self._lines > _OUTDATED + 3 * len(self._closed) and not self._pending:
+                try:
+                    self._write()
+                except OSError as exc:
+                    log.warning("%s: not written anew: %s", self._path, exc.strerror or exc)
 
     def _append(self, *lines: str) -> None:
         """Under the lock."""
@@ -210,7 +221,16 @@ class CameraIndex:
                 log.warning("%s: not written yet: %s", self._path, exc.strerror or exc)
             del self._pending[:-_MAX_PENDING]  # the files are still there to be adopted
         else:
+            self._lines += len(self._pending)
             self._pending.clear()
+
+    def _write(self) -> None:
+        """Write the whole index anew; under the lock. Raises OSError."""
+        head = json.dumps({"format": _FORMAT, "version": _VERSION, "camera": self._folder.name})
+        segments = sorted(self._closed.values(), key=lambda one: one.start_utc_s)
+        lines = [head, *map(_line, segments), *([_line(self._open)] if self._open else [])]
+        replace_file(self._path, "".join(f"{line}\n" for line in lines).encode())
+        self._lines = len(lines)
 
     def _repair(self) -> None:
         """Adopt files that the index does not know to the end, forget those that are gone."""
@@ -235,11 +255,8 @@ class CameraIndex:
                 "%s: repaired: %d segments have no file any more, %d lines were illegible",
                 self._path, len(gone), contents.bad_lines,
             )  # fmt: skip
-        segments = untangled(found)
-        self._closed = {segment.file: segment for segment in segments}
-        head = json.dumps({"format": _FORMAT, "version": _VERSION, "camera": self._folder.name})
-        lines = [head, *map(_line, segments)]
-        replace_file(self._path, "".join(f"{line}\n" for line in lines).encode())
+        self._closed = {segment.file: segment for segment in untangled(found)}
+        self._write()
 
 
 def _adopted(path: Path, begun: Segment | None) -> Segment:

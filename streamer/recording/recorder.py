@@ -17,10 +17,11 @@ from sorawatch import ConfigError, SourceError
 from streamer.capture.clock import Clock, SystemClock
 from streamer.capture.source import Source
 from streamer.capture.states import CameraState, StateChange
+from streamer.config import CAMERA_NAME
 from streamer.recording.budget import Budget, surplus
 from streamer.recording.camera import CameraRecorder, RecordSettings
 from streamer.recording.disk import sync_folder
-from streamer.recording.index import CameraIndex
+from streamer.recording.index import INDEX, CameraIndex
 from streamer.recording.measure import measure
 from streamer.recording.recordings import checked_camera
 from streamer.recording.room import Room
@@ -108,9 +109,8 @@ class Recorder:
         self._take_folder()
         try:
             self._room = Room(self._out, self._budget.keep_free_bytes)
-            names = {path.parent.name for path in self._out.glob("*/index.jsonl")}
-            for name in sorted(names | self._cameras.keys()):
-                checked_camera(name)
+            there = {path.parent.name for path in self._out.glob(f"*/{INDEX}")}
+            for name in sorted(self._cameras.keys() | set(filter(CAMERA_NAME.fullmatch, there))):
                 self._indexes[name] = CameraIndex(self._out / name)
             sync_folder(self._out)
         except OSError as exc:

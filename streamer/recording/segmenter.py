@@ -178,8 +178,8 @@ class Segmenter:
         for tried in range(_NAMES_TRIED):
             file = segment_file((start_ns + tried * _MS) / _NS)
             path = self._index.folder / file
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                path.parent.mkdir(exist_ok=True)  # never the camera's: its disk may have gone
                 return SegmentWriter(path, self._stream.template), file
             except (FileExistsError, FileNotFoundError) as exc:  # or its folder was just emptied
                 error = exc

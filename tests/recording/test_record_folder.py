@@ -101,6 +101,24 @@ def test_a_torn_or_lost_index_is_made_again_from_the_files(out: Path, share: flo
     assert index_of(out).read_bytes().count(b"\n") == 6
 
 
+def test_an_index_does_not_grow_for_ever(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a camera recorded for years it holds what is there, and not what was."""
+    monkeypatch.setattr("streamer.recording.index._OUTDATED", 50)
+    index = CameraIndex(out / CAMERA)
+    kept = index.closed()
+    for number in range(60):
+        passing = segment(number, 0, out / CAMERA)
+        index.begin(passing)
+        index.finish(passing)
+        index.remove(passing)
+        index.flush()
+        assert index_of(out).read_bytes().count(b"\n") < 80
+    index.begin(segment(7, 0, out / CAMERA))
+    index.flush()
+    assert index.closed() == kept == segments(out, CAMERA)
+    assert read_index(out / CAMERA).segments.keys() > {one.file for one in kept}
+
+
 def test_an_index_of_another_version_is_refused(out: Path) -> None:
     """It is neither misread nor overwritten."""
     line = '{"format": "sorawatch.recording", "version": 2}\n'
@@ -162,9 +180,9 @@ def test_overlaps_of_a_foreign_index_are_told_and_undone(out: Path) -> None:
     assert found[-1].clock_ahead_s == pytest.approx(1.0, abs=0.01)
 
 
-def segment(number: int, size: int, camera: str = CAMERA) -> Segment:
-    path = Path(f"/x/{camera}/2026-11-27/12-00-{number:02}.000.mp4")
-    return Segment(path, camera, number, 1.0, 15, size, True, "h264", 64, 64, End.BOUNDARY)
+def segment(number: int, size: int, folder: Path = Path("/x/gate")) -> Segment:
+    path = folder / f"2026-11-28/12-00-{number:02}.000.mp4"
+    return Segment(path, folder.name, number, 1.0, 15, size, True, "h264", 64, 64, End.BOUNDARY)
 
 
 @given(
@@ -207,8 +225,11 @@ def test_a_recorder_keeps_its_budget_over_all_cameras(out: Path, clip: Path) -> 
     assert not list(out.glob("*/2026*"))
 
 
-def test_a_full_disk_stops_recording_and_hurts_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_stops_recording_and_hurts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is said, what was recorded stays whole, and it goes on when there is room."""
+    monkeypatch.setattr("streamer.recording.recorder._ROOM_S", 0.1)
     clip = write_video(tmp_path / "clip.mp4", 600, gop=5, fps=60)
     with small_disk(tmp_path / "disk", 4096) as disk:
         out = disk / "out"
@@ -232,6 +253,7 @@ def test_a_disk_that_takes_nothing_at_all_hurts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same where the write itself fails: what is on the disk is told, to the frame."""
+    monkeypatch.setattr("streamer.recording.recorder._ROOM_S", 0.1)
     monkeypatch.setattr("streamer.recording.room._RETRY_S", 0.5)
     clip = write_video(tmp_path / "clip.mp4", 600, gop=5, fps=60)
     with small_disk(tmp_path / "disk", 1024) as disk:
