@@ -246,6 +246,9 @@ class CameraIndex:
         for file in files:
             segment = known.get(file)
             if segment is None or segment.ended is End.OPEN:
+                if not (self._folder / file).stat().st_size:  # killed before its first fragment
+                    (self._folder / file).unlink()
+                    continue
                 segment = _adopted(self._folder / file, segment)
                 log.info("%s: adopted %d frames", segment.path, segment.frames)
             found.append(segment)

@@ -44,21 +44,25 @@ class SegmentWriter:
             self._stream.time_base = _TIME_BASE
         except BaseException:
             self.abandon()
+            path.unlink(missing_ok=True)
             raise
 
     def add(self, packet: Any, dts: int, pts: int, duration: int) -> None:
         """Take a packet, which is changed by it; times in ticks of 1/90,000 s from the first.
 
-        `dts` rises with every packet. Raises OSError when the disk does not take it.
+        `dts` rises with every packet. Raises OSError when the disk does not take it, ValueError
+        when MP4 does not.
         """
         packet.time_base = _TIME_BASE
         packet.dts, packet.pts, packet.duration = dts, pts, duration
         packet.stream = self._stream
         try:
             self._container.mux(packet)
-        finally:
-            if self._error is not None:
-                raise self._error
+        except av.FFmpegError as exc:
+            if self._error is None:
+                raise ValueError(f"MP4 does not take what it sends: {exc}") from exc
+        if self._error is not None:
+            raise self._error
         self.frames += 1
 
     def finish(self) -> int:
@@ -67,7 +71,10 @@ class SegmentWriter:
         Raises OSError when the disk does not take it; the descriptor is closed then.
         """
         try:
-            self._container.close()
+            try:
+                self._container.close()
+            except av.FFmpegError as exc:
+                raise self._error or OSError(f"cannot be finished: {exc}") from exc
             if self._error is not None:
                 raise self._error
         except BaseException:

@@ -25,6 +25,7 @@ from streamer.recording.room import Room
 from streamer.recording.segment import End
 from streamer.recording.segmenter import Segmenter
 from streamer.recording.stream import PacketStream, StreamOptions, StreamPacket, open_stream
+from streamer.recording.writer import SegmentWriter
 
 NOON = 1_795_780_800.0
 RTSP = Source.parse("rtsp://127.0.0.1/cam")
@@ -159,3 +160,24 @@ def test_time_stamps_that_jump_do_not_move_the_recording(tmp_path: Path) -> None
     assert min(steps_s) >= 0
     assert max(steps_s) < 1.0
     assert found[-1].end_utc_s == pytest.approx(time.time(), abs=2.0)
+
+
+def test_a_picture_that_mp4_refuses_ends_the_connection_and_not_the_recorder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its segment ends before it, the camera is connected again, and recording goes on."""
+    clip = write_video(tmp_path / "clip.mp4", 30, size=(160, 120))
+    add, refused = SegmentWriter.add, [20]
+
+    def refusing(writer: SegmentWriter, packet: Any, dts: int, pts: int, duration: int) -> None:
+        if writer.frames in refused:
+            refused.clear()
+            dts = -(10**9)  # times that go back are an error to the muxer
+        add(writer, packet, dts, pts, duration)
+
+    monkeypatch.setattr(SegmentWriter, "add", refusing)
+    clock = RunningClock(NOON)
+    changes = record(tmp_path, clock, [Played(clock, clip), Played(clock, clip)])
+    assert [one.frames for one in segments(tmp_path, CAMERA)] == [20, 30]
+    assert "codec" in [change.reason for change in changes]
+    assert not [one for one in faults(tmp_path, CAMERA, read=True) if one.kind != "gap"]

@@ -101,6 +101,19 @@ def test_a_torn_or_lost_index_is_made_again_from_the_files(out: Path, share: flo
     assert index_of(out).read_bytes().count(b"\n") == 6
 
 
+def test_what_a_killed_recorder_had_only_begun_leaves_nothing(out: Path) -> None:
+    """A file without a fragment is removed; one that cannot be read is kept, and told."""
+    day = out / CAMERA / "2026-11-27"
+    before = segments(out, CAMERA)
+    (day / "12-01-00.000.mp4").write_bytes(b"")
+    (day / "12-02-00.000.mp4").write_bytes(b"no video")
+    (day / "mine.txt").write_text("not ours")
+    repaired(out)
+    assert segments(out, CAMERA) == before
+    assert sorted(path.name for path in day.iterdir())[5:] == ["12-02-00.000.mp4", "mine.txt"]
+    assert [fault.kind for fault in faults(out, CAMERA)] == ["empty"]
+
+
 def test_an_index_does_not_grow_for_ever(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a camera recorded for years it holds what is there, and not what was."""
     monkeypatch.setattr("streamer.recording.index._OUTDATED", 50)
