@@ -32,7 +32,7 @@ _SIZE: Final = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kKMGT]?)(i?)B?\s*", re.ASCI
 _POWERS: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 _SHORTEST_S: Final = 1.0
 _LONGEST_S: Final = 86_400.0
-_WAIT_S: Final = 0.5
+_WAIT_S: Final = 0.2
 _CONFIG_SUFFIXES: Final = (".yaml", ".yml")
 
 

@@ -17,7 +17,7 @@ from streamer.recording.recordings import faults, segments
 from streamer.recording.segment import End
 
 FPS = 15.0
-FRAMES = 50
+FRAMES = 40
 needs_server = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
@@ -46,7 +46,7 @@ def test_every_frame_of_a_camera_is_recorded_at_its_true_time(tmp_path: Path, cl
         frame.at_s - played_utc_s - at_s for frame, (at_s, _) in zip(recorded, sent, strict=True)
     ]
     assert max(map(abs, wrong_s)) < 1 / FPS, wrong_s
-    assert len(found) >= 3
+    assert len(found) >= 2
     for segment in found[1:]:
         assert segment.start_utc_s % 1.0 < 6 / FPS
 
