@@ -10,7 +10,7 @@ from alerts.judge import Judge, JudgeSettings, Observation
 from detectors.calibration import Calibration
 from detectors.drift import Drift, DriftWatch
 from streamer.config import JudgeConfig
-from streamer.trace.schema import TraceRow
+from streamer.trace.row import TraceRow
 
 _LONGEST_STEP_S = 1.0
 """Footage that nobody saw is no footage: a gap counts as this much."""
