@@ -10,6 +10,7 @@ from alerts.judge import Judge, JudgeSettings, Observation
 from detectors.calibration import Calibration
 from detectors.drift import Drift, DriftWatch
 from streamer.config import JudgeConfig
+from streamer.trace.row import TraceRow
 
 _LONGEST_STEP_S = 1.0
 """Footage that nobody saw is no footage: a gap counts as this much."""
@@ -75,6 +76,18 @@ class CalibratedJudge:
     def close(self, utc_s: float, ended_by: EndedBy = "camera_lost") -> list[EventDraft]:
         """End what is open at `utc_s`; it may go on afterwards."""
         return self._judge.close(utc_s, ended_by)
+
+
+def observation_of(row: TraceRow, calibration: Calibration) -> Observation:
+    """What the judge is given of a row that has a score: live, in replay, and from a trace."""
+    return Observation(
+        utc_s=row.utc_s,
+        score=row.score,
+        region=row.region,
+        parts=row.parts,
+        text=row.text,
+        expected_per_day=calibration.expected_per_day(row.score),
+    )
 
 
 def judged(
