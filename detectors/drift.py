@@ -6,8 +6,8 @@ While either lasts the threshold is lifted to where the scores of the last minut
 themselves put `FLOOD` times the asked rate, so that alerts do not flood; what is far beyond all of
 them still gets through. So it is, without a word, while more alerts come than `FLOOD` times what
 was asked for: a calibration from minutes of footage may err by more than a test can show. It counts
-media time alone, so recorded footage gives the same. Whatever it decides hangs on the scores and the
-scene alone, never on the level that it gave: `detectors/drift_timeline.py` makes use of that.
+media time alone, so recorded footage gives the same. What it decides hangs on scores and scene
+alone, never on the level that it gave: `detectors/drift_timeline.py` makes use of that.
 """
 
 from collections import deque

@@ -12,7 +12,7 @@ from detectors.drift import Drift, DriftWatch
 from streamer.config import JudgeConfig
 from streamer.trace.row import TraceRow
 
-_LONGEST_STEP_S = 1.0
+LONGEST_STEP_S = 1.0
 """Footage that nobody saw is no footage: a gap counts as this much."""
 
 
@@ -24,6 +24,8 @@ def judge_settings(judge: JudgeConfig) -> JudgeSettings:
         cooldown_s=judge.cooldown_s,
         leave_ratio=judge.leave_ratio,
         update_every_s=judge.update_every_s,
+        zones=tuple(zone.zone() for zone in judge.zones),
+        schedule=None if judge.schedule is None else judge.schedule.schedule(),
     )
 
 
@@ -69,7 +71,7 @@ class CalibratedJudge:
         """What is to be told after this frame; `strange`: it is not of the scene learned."""
         before_s = seen.utc_s if self._newest_s is None else self._newest_s
         self._newest_s = seen.utc_s
-        self._watch.step(seen.score, min(max(seen.utc_s - before_s, 0.0), _LONGEST_STEP_S), strange)
+        self._watch.step(seen.score, min(max(seen.utc_s - before_s, 0.0), LONGEST_STEP_S), strange)
         self._judge.move_threshold(self._watch.level)
         return self._judge.step(seen)
 
