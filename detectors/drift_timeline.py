@@ -157,6 +157,7 @@ class DriftTimeline:
     lifts: list[_Lift | None] = field(default_factory=lambda: [None])
     drifts: list[tuple[int, Drift | None]] = field(default_factory=list)
     _levels: dict[_Lift, float] = field(default_factory=dict)
+    _reaching: Rows | None = None
 
     @classmethod
     def of(
@@ -189,6 +190,11 @@ class DriftTimeline:
 
     def reaching(self) -> Rows:
         """Rows whose score reaches the threshold that holds with them."""
+        if self._reaching is None:
+            self._reaching = self._find_reaching()
+        return self._reaching
+
+    def _find_reaching(self) -> Rows:
         rows = np.flatnonzero(self.watched.value >= self.limits.asked)
         if len(self.rows) == 1 or not len(rows):
             return rows

@@ -1,0 +1,257 @@
+"""`sorawatch tune`: what a number of alerts a day would have given on replayed footage."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from detectors.calibration import Threshold
+from streamer.deciding.alert import Alert, decided
+from streamer.deciding.labels import Interval, Labels
+from streamer.deciding.moment import utc
+from streamer.deciding.redecide import Settings
+from streamer.deciding.replayed import Replay, ReplayedCamera, ReplayedSource
+from streamer.deciding.sweep import Change, Tried, choice, grid, sweep, trade_offs
+from streamer.evaluation.alarms import Alarm, outcome_of
+
+
+@dataclass(frozen=True, slots=True)
+class CameraTuning:
+    """One camera at the wished settings, beside today's.
+
+    `wished`, `today`: thresholds and what they promise. `alerts`: those that the wished settings
+    give, most borderline first; `gone`: alerts of today that they do not give; `new`: of `alerts`,
+    those that today's do not. `next`: what twice as many alerts a day would add.
+    """
+
+    camera: str
+    footage_s: float
+    settings: Settings
+    wished: Threshold
+    today_settings: Settings
+    today: Threshold
+    alerts: tuple[Alert, ...]
+    new: tuple[Alert, ...]
+    gone: tuple[Alert, ...]
+    next: tuple[Alert, ...]
+    today_count: int
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "camera": self.camera,
+            "footage_s": round(self.footage_s, 3),
+            "wished": _promise(self.settings, self.wished),
+            "today": {**_promise(self.today_settings, self.today), "alerts": self.today_count},
+            "alerts": [alert.document() for alert in self.alerts],
+            "new": [alert.id for alert in self.new],
+            "gone": [alert.document() for alert in self.gone],
+            "next": [alert.document() for alert in self.next],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a choice gains and loses against today's settings: labelled events, in UTC seconds, by
+    camera."""
+
+    gained: tuple[tuple[str, Interval], ...]
+    lost: tuple[tuple[str, Interval], ...]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            name: [
+                {"camera": camera, "start_utc": utc(start_s), "end_utc": utc(end_s)}
+                for camera, (start_s, end_s) in events
+            ]
+            for name, events in (("events_gained", self.gained), ("events_lost", self.lost))
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What labels tell: of today's settings, the wished rate alone, every trade-off, the choice."""
+
+    today: Tried
+    wished: Tried
+    curve: tuple[Tried, ...]
+    chosen: Tried
+    exchange: Exchange
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "today": self.today.document(),
+            "wished": self.wished.document(),
+            "curve": [one.document() for one in self.curve],
+            "chosen": {**self.chosen.document(), **self.exchange.document()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The whole answer. `change`: what is to be written to the configuration."""
+
+    alerts_per_day: float
+    change: Change
+    cameras: tuple[CameraTuning, ...]
+    judged: Judged | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def document(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "alerts_per_day": self.alerts_per_day,
+            "change": self.change.document(),
+            "cameras": [camera.document() for camera in self.cameras],
+            "labels": None if self.judged is None else self.judged.document(),
+            "notes": list(self.notes),
+        }
+
+
+def tune(
+    replay: Replay,
+    alerts_per_day: float,
+    labels: Labels | None = None,
+    on_progress: Callable[[str], None] = lambda _text: None,
+) -> Tuning:
+    """What so many alerts a day would have given; with labels, the settings that do best within it.
+
+    Raises ReplayError for a trace that cannot be read.
+    """
+    judged, change = None, Change(alerts_per_day)
+    notes = _problems(replay)
+    if labels is not None:
+        judged = _judge(replay, labels, alerts_per_day, on_progress)
+        change = judged.chosen.change
+        notes += [*labels.notes, *_doubts(judged, alerts_per_day)]
+    cameras = []
+    for camera in replay.cameras.values():
+        on_progress(camera.name)
+        cameras.append(_tune_camera(camera, change.on(camera.today)))
+    return Tuning(alerts_per_day, change, tuple(cameras), judged, tuple(notes))
+
+
+def _tune_camera(camera: ReplayedCamera, settings: Settings) -> CameraTuning:
+    alerts: list[Alert] = []
+    before: list[Alert] = []
+    more: list[Alert] = []
+    footage_s = 0.0
+    doubled = replace(settings, alerts_per_day=2 * settings.alerts_per_day)
+    for source in camera.sources:
+        footage = source.footage()
+        footage_s += float(footage.watched.t_s[-1]) if len(footage) else 0.0
+        for chosen, found in ((settings, alerts), (camera.today, before), (doubled, more)):
+            found += decided(camera, source, chosen, footage=footage)
+    return CameraTuning(
+        camera.name,
+        footage_s,
+        settings,
+        camera.calibration.threshold(settings.alerts_per_day),
+        camera.today,
+        camera.calibration.threshold(camera.today.alerts_per_day),
+        tuple(sorted(alerts, key=_margin)),
+        tuple(sorted(without(alerts, before), key=_margin)),
+        tuple(sorted(without(before, alerts), key=_margin)),
+        tuple(sorted(without(more, alerts), key=_margin, reverse=True)),
+        len(before),
+    )
+
+
+def _margin(alert: Alert) -> float:
+    return alert.margin
+
+
+def without(alerts: Sequence[Alert], others: Sequence[Alert]) -> list[Alert]:
+    """Those of one camera's alerts, in order of time, at whose time none of the others is."""
+    left, at = [], 0
+    ordered = sorted(others, key=lambda alert: alert.start_utc_s)
+    for alert in sorted(alerts, key=lambda alert: alert.start_utc_s):
+        while at < len(ordered) and ordered[at].end_utc_s < alert.start_utc_s:
+            at += 1
+        if at == len(ordered) or not alert.overlaps(ordered[at]):
+            left.append(alert)
+    return left
+
+
+def _judge(
+    replay: Replay, labels: Labels, alerts_per_day: float, on_progress: Callable[[str], None]
+) -> Judged:
+    changes = grid(alerts_per_day)
+    wished = Change(alerts_per_day)
+    tried = sweep(replay, labels, changes, on_progress)
+    curve = trade_offs(tried)
+    chosen = choice(curve, alerts_per_day)
+    return Judged(
+        tried[0],
+        next(one for one in tried if one.change == wished),
+        tuple(curve),
+        chosen,
+        _exchange(replay, labels, chosen.change),
+    )
+
+
+def _exchange(replay: Replay, labels: Labels, change: Change) -> Exchange:
+    gained: list[tuple[str, Interval]] = []
+    lost: list[tuple[str, Interval]] = []
+    for camera, source in replay.sources():
+        events = labels.events.get((source.camera, source.number), ())
+        if not events:
+            continue
+        found = _found(camera, source, change.on(camera.today), events)
+        before = _found(camera, source, camera.today, events)
+        gained += [(camera.name, event) for event in found if event not in before]
+        lost += [(camera.name, event) for event in before if event not in found]
+    return Exchange(tuple(gained), tuple(lost))
+
+
+def _found(
+    camera: ReplayedCamera,
+    source: ReplayedSource,
+    settings: Settings,
+    events: Sequence[Interval],
+) -> list[Interval]:
+    alarms = [
+        Alarm(alert.start_utc_s, alert.raised_utc_s, alert.end_utc_s)
+        for alert in decided(camera, source, settings)
+    ]
+    return [event for event in events if outcome_of(alarms, [event]).found]
+
+
+def _problems(replay: Replay) -> list[str]:
+    """What of the footage is not there."""
+    return [
+        f"{camera.name}: {record.source}: {record.problem or 'not replayed to its end'}"
+        for camera in replay.cameras.values()
+        for record in camera.facts.sources
+        if not record.complete
+    ]
+
+
+def _doubts(judged: Judged, alerts_per_day: float) -> list[str]:
+    """Where the labelled footage is too little to choose by."""
+    notes = []
+    hours = judged.chosen.normal_hours
+    if alerts_per_day * hours < 24.0:
+        notes.append(
+            f"{hours:.2g} h of normal footage cannot show {alerts_per_day:g} false alarms a day: "
+            "the choice is the one that finds most without any, see the upper bounds"
+        )
+    if judged.chosen.events < 10:
+        notes.append(
+            f"{judged.chosen.events} labelled events are few to choose by: label more of them"
+        )
+    if judged.chosen.outcome.false_alarms > alerts_per_day * hours / 24.0:
+        notes.append(f"no setting keeps to {alerts_per_day:g} false alarms a day: this has fewest")
+    return notes
+
+
+def _promise(settings: Settings, threshold: Threshold) -> dict[str, Any]:
+    return {
+        "alerts_per_day": settings.alerts_per_day,
+        "threshold": round(threshold.value, 4),
+        "low": threshold.low,
+        "high": threshold.high,
+        "promises": threshold.text,
+        "warning": threshold.warning,
+    }
