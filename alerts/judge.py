@@ -121,6 +121,19 @@ class _Incident:
     announced_score: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeState:
+    """What a judge has in hand. `start_s` to `last_s`: what is unusual, None when nothing is;
+    `unusual`: it is in a stretch, not in the gap after one; `announced_s`: when it was last told
+    of. `rest_until_s`: no event is opened before, -inf where none has ended."""
+
+    start_s: float | None
+    last_s: float | None
+    unusual: bool
+    announced_s: float | None
+    rest_until_s: float
+
+
 class Judge:
     """One camera's judge. A pure function of what it is given: it reads no clock.
 
@@ -160,6 +173,16 @@ class Judge:
     def following(self) -> bool:
         """Whether something unusual goes on, be it announced already or not."""
         return self._incident is not None
+
+    @property
+    def state(self) -> JudgeState:
+        """What it has in hand now."""
+        incident, rest_s = self._incident, self._rest_until_s
+        if incident is None:
+            return JudgeState(None, None, False, None, rest_s)
+        return JudgeState(
+            incident.start_s, incident.last_s, incident.unusual, incident.announced_s, rest_s
+        )
 
     def step(self, seen: Seen) -> list[EventDraft]:
         """What is to be told after this frame, oldest first; usually nothing.

@@ -247,3 +247,9 @@ def _apart(events: Sequence[Interval]) -> tuple[Interval, ...]:
         else:
             out.append((start_s, end_s))
     return tuple(out)
+
+
+def line_of(camera: str, start_s: float, end_s: float, note: str = "") -> str:
+    """A label as a line of a file."""
+    given: dict[str, Any] = {"camera": camera, "start": utc(start_s), "end": utc(end_s)}
+    return json.dumps(given | ({"note": note} if note else {}))

@@ -142,11 +142,11 @@ def redecide(
     if timeline is None:
         timeline = DriftTimeline.of(footage.watched, calibration, settings.alerts_per_day)
     judge = Judge(camera, timeline.limits.asked, settings.judge, provenance)
-    return _Pass(footage, calibration, judge, timeline, facts).run()
+    return Pass(footage, calibration, judge, timeline, facts).run()
 
 
-class _Pass:
-    """One pass of a judge over footage."""
+class Pass:
+    """One pass of a judge over footage; `judge` is then as it was after its last row."""
 
     def __init__(
         self,
@@ -156,14 +156,16 @@ class _Pass:
         timeline: DriftTimeline,
         facts: Facts | None,
     ) -> None:
+        """`timeline`: that of `footage`, or of longer footage that begins like it."""
         self._footage = footage
         self._calibration = calibration
-        self._judge = judge
+        self.judge = judge
         self._timeline = timeline
         self._facts = facts
         self._drafts: list[EventDraft] = []
 
     def run(self) -> list[EventDraft]:
+        """Every message, in order; once."""
         reaching: Any = self._timeline.reaching()
         if len(self._footage.back):
             reaching = np.union1d(reaching, self._footage.back)
@@ -175,7 +177,7 @@ class _Pass:
                 self._span(wakes, start, end)
                 start = end
             if closing is not None:
-                self._drafts += self._judge.close(closing.utc_s, closing.ended_by)
+                self._drafts += self.judge.close(closing.utc_s, closing.ended_by)
         return self._drafts
 
     def _span(self, wakes: list[int], start: int, end: int) -> None:
@@ -193,11 +195,11 @@ class _Pass:
 
     def _pass_over(self, row: int) -> None:
         """Tell the judge how far nothing was unusual."""
-        self._judge.step(_Row(self, row, self._footage.utc_s.item(row), 0.0))
+        self.judge.step(_Row(self, row, self._footage.utc_s.item(row), 0.0))
 
     def _follow(self, row: int, end: int) -> int:
         """Step from `row` on until nothing unusual goes on; the row after."""
-        judge, rows, lifted = self._judge, self._timeline.rows, -1
+        judge, rows, lifted = self.judge, self._timeline.rows, -1
         while True:
             if row >= lifted:
                 segment = self._timeline.segment(row)
@@ -227,7 +229,7 @@ class _Row:
 
     __slots__ = ("_of", "_row", "score", "utc_s")
 
-    def __init__(self, of: _Pass, row: int, utc_s: float, score: float) -> None:
+    def __init__(self, of: Pass, row: int, utc_s: float, score: float) -> None:
         self._of = of
         self._row = row
         self.utc_s = utc_s

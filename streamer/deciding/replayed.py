@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alerts.event import Provenance
 from detectors.calibration import Calibration
@@ -64,6 +65,10 @@ class ReplayedSource:
             conditions.are(*dark),
             self.end_utc_s,
         )
+
+    def times_s(self) -> NDArray[np.float64]:
+        """(n,) UTC of every row of the trace. Raises ReplayError."""
+        return np.asarray(read_columns([self.path], ["utc_s"])["utc_s"])
 
     @cached_property
     def facts(self) -> RowReader:

@@ -157,26 +157,40 @@ def trade_offs(tried: Sequence[Tried]) -> list[Tried]:
     Of equals the one that is told soonest, then the one that changes least.
     """
 
-    def order(one: Tried) -> tuple[float, ...]:
-        delay_s = one.outcome.median_delay_s
-        return (
-            one.outcome.false_alarms,
-            -one.outcome.found,
-            float("inf") if delay_s is None else delay_s,
-            len(one.change.document()),
-        )
-
     best: list[Tried] = []
-    for one in sorted(tried, key=order):
+    for one in sorted(tried, key=_fewest_first):
         if not best or one.outcome.found > best[-1].outcome.found:
             best.append(one)
     return best
 
 
-def choice(curve: Sequence[Tried], alerts_per_day: float) -> Tried:
-    """Of trade-offs, the one that finds most with at most so many false alarms a day of normal
-    footage; the one with the fewest where none keeps to that."""
-    kept = [
-        one for one in curve if one.outcome.false_alarms <= alerts_per_day * one.normal_hours / 24.0
-    ]
-    return kept[-1] if kept else curve[0]
+def choice(tried: Sequence[Tried], alerts_per_day: float, rates: Sequence[float]) -> Tried:
+    """The one that finds most within so many false alarms a day; of equals the one with fewest.
+
+    A setting is within them when it asks for no more (`rates`: today's, of each camera), and the
+    footage does not speak against it; or when the footage is long enough to show it, by the upper
+    bound. Where none is, the one with the fewest false alarms.
+    """
+
+    def within(one: Tried) -> bool:
+        per_day = alerts_per_day / 24.0
+        asked = rates if one.change.alerts_per_day is None else (one.change.alerts_per_day,)
+        seen = one.outcome.false_alarms <= max(1.0, per_day * one.normal_hours)
+        upper = one.false_per_hour[1]
+        return (max(asked) <= alerts_per_day and seen) or (upper is not None and upper <= per_day)
+
+    kept = [one for one in tried if within(one)]
+    if not kept:
+        return min(tried, key=_fewest_first)
+    most = max(one.outcome.found for one in kept)
+    return min((one for one in kept if one.outcome.found == most), key=_fewest_first)
+
+
+def _fewest_first(one: Tried) -> tuple[float, ...]:
+    delay_s = one.outcome.median_delay_s
+    return (
+        one.outcome.false_alarms,
+        -one.outcome.found,
+        float("inf") if delay_s is None else delay_s,
+        len(one.change.document()),
+    )

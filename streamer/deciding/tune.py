@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from detectors.calibration import Threshold
+from streamer.config_yaml import Key
 from streamer.deciding.alert import Alert, decided
 from streamer.deciding.labels import Interval, Labels
 from streamer.deciding.moment import utc
@@ -12,6 +13,8 @@ from streamer.deciding.redecide import Settings
 from streamer.deciding.replayed import Replay, ReplayedCamera, ReplayedSource
 from streamer.deciding.sweep import Change, Tried, choice, grid, sweep, trade_offs
 from streamer.evaluation.alarms import Alarm, outcome_of
+
+_SECTION: Final[dict[str, Key]] = {"alerts_per_day": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,14 @@ class Tuning:
     judged: Judged | None = None
     notes: tuple[str, ...] = field(default=())
 
+    def values(self) -> dict[Key, float]:
+        """What the configuration has to say, by key: the choice for each camera."""
+        return {
+            ("cameras", camera.camera, *_SECTION.get(name, ("judge",)), name): value
+            for camera in self.cameras
+            for name, value in self.change.document().items()
+        }
+
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {
@@ -181,7 +192,8 @@ def _judge(
     wished = Change(alerts_per_day)
     tried = sweep(replay, labels, changes, on_progress)
     curve = trade_offs(tried)
-    chosen = choice(curve, alerts_per_day)
+    rates = [camera.today.alerts_per_day for camera in replay.cameras.values()]
+    chosen = choice(tried, alerts_per_day, rates)
     return Judged(
         tried[0],
         next(one for one in tried if one.change == wished),
@@ -232,16 +244,16 @@ def _doubts(judged: Judged, alerts_per_day: float) -> list[str]:
     """Where the labelled footage is too little to choose by."""
     notes = []
     hours = judged.chosen.normal_hours
-    if alerts_per_day * hours < 24.0:
+    if alerts_per_day * hours < 72.0:
         notes.append(
             f"{hours:.2g} h of normal footage cannot show {alerts_per_day:g} false alarms a day: "
-            "the choice is the one that finds most without any, see the upper bounds"
+            "settings that ask for more were not chosen, however well they did here"
         )
     if judged.chosen.events < 10:
         notes.append(
             f"{judged.chosen.events} labelled events are few to choose by: label more of them"
         )
-    if judged.chosen.outcome.false_alarms > alerts_per_day * hours / 24.0:
+    if judged.chosen.outcome.false_alarms > max(1.0, alerts_per_day * hours / 24.0):
         notes.append(f"no setting keeps to {alerts_per_day:g} false alarms a day: this has fewest")
     return notes
 
