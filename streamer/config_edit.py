@@ -74,7 +74,7 @@ def _tree(text: str, name: str) -> Any:
 
 def _set(text: str, key: Key, value: float, name: str) -> str:
     """`text` with one value changed or added."""
-    node: yaml.Node = yaml.compose(text, yaml.BaseLoader)
+    node: Any = yaml.compose(text, yaml.BaseLoader)
     for depth, part in enumerate(key):
         found = _child(node, part)
         if found is None:
