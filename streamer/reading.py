@@ -6,7 +6,7 @@ that names its source. The worker of the next source starts while this one is re
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -137,7 +137,7 @@ class SourceReader:
                 elif not opened.more():
                     break
 
-    def sources(self) -> Iterator[OpenSource]:
+    def sources(self) -> Generator[OpenSource, None, None]:
         """Every source in order, open; who takes one walks its ring until there is no `more`.
 
         With the next one that is asked for it is closed, and `frames_read` says how long it was.

@@ -42,6 +42,7 @@ _DECIDED = frozenset({"scene_changed", "drifted"})
 class Look(NamedTuple):
     """One frame that was walked: its window, None where it is invalid, and what is to be told."""
 
+    header: FrameHeader
     seen: RingWindow | None
     drafts: list[EventDraft]
 
@@ -66,12 +67,15 @@ class CameraWatch:
         provenance: Provenance,
         snapshots: Snapshots | None = None,
         record: Callable[[TraceRow], None] | None = None,
+        key: str | None = None,
     ) -> None:
         """`config` is resolved. Without `normality` the camera learns first.
 
-        `record`: is given a row for every frame, once there is a normality.
+        `record`: is given a row for every frame, once there is a normality. `key`: its name in the
+        detector, where that is not the camera's.
         """
         self.name = name
+        self.key = name if key is None else key
         self.config = config
         self.ring = ring
         self.cutter = WindowCutter(ring, WINDOW_FRAMES, 1.0 / config.detect.fps)
@@ -148,7 +152,7 @@ class CameraWatch:
         drafts = self._conditions(changes, header.utc_ns / 1e9)
         if walked.seen is None:
             self._note(walked, Gate.INVALID)
-        return Look(walked.seen, drafts)
+        return Look(header, walked.seen, drafts)
 
     def observe(self, seen: RingWindow, score: Score | None) -> list[EventDraft]:
         """Take what the detector said of the window of the last look; what is to be told."""
@@ -158,7 +162,7 @@ class CameraWatch:
         if not seen.intact():
             # What was read may be half of another frame: forget what was made of it.
             self.torn_windows += 1
-            self._detector.reset(self.name)
+            self._detector.reset(self.key)
             self._note(walked, Gate.TORN)
             return []
         self._newest_utc_s = utc_s = header.utc_ns / 1e9
@@ -175,7 +179,7 @@ class CameraWatch:
             return drafts
         row = self._note(walked, Gate(score.gate), score)
         made = self._judge.step(
-            observation_of(row, normality.calibration), strange=self._detector.strange(self.name)
+            observation_of(row, normality.calibration), strange=self._detector.strange(self.key)
         )
         drafts += self._tell_drift(self._judge.drift, utc_s)
         return drafts + self._pictured(made, score.value, seen)
@@ -198,8 +202,8 @@ class CameraWatch:
             moving=nothing if score is None else score.moving,
             standing=nothing if score is None else score.standing,
             gate=gate,
-            strange=self._detector.strange(self.name),
-            changed=0.0 if score is None else short(self._detector.changed(self.name)),
+            strange=self._detector.strange(self.key),
+            changed=0.0 if score is None else short(self._detector.changed(self.key)),
             region=None if score is None else _short_region(score),
             text="" if score is None else score.text,
             parts={} if score is None else _short_parts(score),
@@ -230,7 +234,7 @@ class CameraWatch:
         """Stop watching: keep what was learned, end what is open."""
         if self.learning is not None:
             self.learning.close()
-        self._detector.remove(self.name)
+        self._detector.remove(self.key)
         return self._close_judge(utc_s, ended_by) + self._log.close(utc_s, ended_by)
 
     def _close_judge(self, utc_s: float, ended_by: EndedBy) -> list[EventDraft]:
@@ -245,7 +249,7 @@ class CameraWatch:
         """Judge from now on by `normality`."""
         config = self.config
         self._normality = normality
-        self._detector.add(self.name, normality)
+        self._detector.add(self.key, normality)
         settings = judge_settings(config.judge)
         provenance = self._provenance.model_copy(update={"normal": normality.sha256})
         self._judge = CalibratedJudge(
@@ -267,7 +271,7 @@ class CameraWatch:
             self.config.learn_for_s,
             100 * self.learning.share,
         )
-        self._detector.add(self.name, None, self.learning.fitter)
+        self._detector.add(self.key, None, self.learning.fitter)
 
     def _learn_on(self, learning: Learning, utc_s: float) -> list[EventDraft]:
         normality = learning.step()

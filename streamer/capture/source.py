@@ -96,7 +96,8 @@ class Source:
             return f"device {self.url}"
         if self.kind is SourceKind.FOOTAGE:
             pieces = json.loads(self.url)["pieces"]
-            return pieces[0][1] + (f" and {len(pieces) - 1} more" if len(pieces) > 1 else "")
+            first: str = pieces[0][1]
+            return first + (f" and {len(pieces) - 1} more" if len(pieces) > 1 else "")
         if self.kind in (SourceKind.RTSP, SourceKind.HTTP):
             return mask_credentials(self.url)
         return self.url

@@ -21,6 +21,7 @@ _COMMANDS = {
     "probe": "Try a source: codec, size, rates, or why not.",
     "fit": "Learn a camera's normal footage.",
     "normal": "Show a normality file, teach it, take lessons back.",
+    "replay": "Replay recorded footage as if it were live.",
     "evaluate": "Score labelled footage as the running program would.",
     "listen": "Print alerts as they come.",
     "status": "Show the running program's cameras.",
