@@ -86,7 +86,7 @@ def observation_of(row: TraceRow, calibration: Calibration) -> Observation:
         utc_s=row.utc_s,
         score=row.score,
         region=row.region,
-        parts=row.parts,
+        parts={name: round(share, 4) for name, share in row.parts.items()},
         text=row.text,
         expected_per_day=calibration.expected_per_day(row.score),
     )

@@ -21,6 +21,7 @@ _COMMANDS = {
     "probe": "Try a source: codec, size, rates, or why not.",
     "fit": "Learn a camera's normal footage.",
     "normal": "Show a normality file, teach it, take lessons back.",
+    "replay": "Replay recorded footage as if it were live.",
     "tune": "Find the settings for a number of alerts a day.",
     "compare": "Say which events two replays do not share.",
     "explain": "Say why there was an alert at a moment, or none.",

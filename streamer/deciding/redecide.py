@@ -70,22 +70,27 @@ class Footage:
         score: NDArray[np.float64],
         strange: NDArray[np.bool_],
         dark: NDArray[np.bool_],
+        unseen: NDArray[np.bool_],
         end_utc_s: float,
     ) -> "Footage":
         """From the columns of a trace, (m,) each; `score` is NaN where there is none.
 
-        `dark`: whether the picture is called dark. `end_utc_s`: when the footage ends.
+        `dark`: whether the picture is called dark. `unseen`: whether nothing was seen of the frame
+        (its gate is invalid or torn). `end_utc_s`: when the footage ends.
         """
         scored = ~np.isnan(score)
         closings = []
-        for row in np.flatnonzero(dark & ~np.concatenate([[False], dark[:-1]])).tolist():
-            if row:
-                at_s = min(float(utc_s[row]), float(utc_s[row - 1]) + _CLOSED_AFTER_S)
-                closings.append(Closing(int(np.count_nonzero(scored[:row])), at_s))
-        if len(utc_s):
-            newest_s = float(utc_s[-1])
-            end_s = min(max(end_utc_s, newest_s), newest_s + _CLOSED_AFTER_S)
-            closings.append(Closing(int(np.count_nonzero(scored)), end_s, "stopped"))
+        for row in [*np.flatnonzero(dark[1:] & ~dark[:-1]) + 1, len(utc_s)]:
+            seen = row - 1
+            while seen >= 0 and unseen[seen]:
+                seen -= 1
+            if seen < 0:
+                continue  # nothing can be open
+            last, newest_s = row == len(utc_s), float(utc_s[seen])
+            now_s = end_utc_s if last else float(utc_s[row])
+            at_s = min(max(now_s, newest_s), newest_s + _CLOSED_AFTER_S)
+            before = int(np.count_nonzero(scored[:row]))
+            closings.append(Closing(before, at_s, "stopped" if last else "camera_lost"))
         if scored.all():
             return cls(utc_s, score, strange, tuple(closings))
         return cls(

@@ -23,9 +23,10 @@ from streamer.trace.manifest import (
     trace_folder,
 )
 from streamer.trace.read import Words, read_columns
+from streamer.trace.row import Gate
 from streamer.trace.rows import RowReader
 
-_COLUMNS = ("utc_s", "score", "strange", "conditions")
+_COLUMNS = ("utc_s", "score", "strange", "conditions", "gate")
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,16 @@ class ReplayedSource:
     def footage(self) -> Footage:
         """What the judge was given: a few columns of the trace, read anew. Raises ReplayError."""
         columns = read_columns([self.path], _COLUMNS)
-        conditions = columns["conditions"]
-        assert isinstance(conditions, Words)  # noqa: S101 - it is a column of words
+        conditions, gates = columns["conditions"], columns["gate"]
+        assert isinstance(conditions, Words)  # noqa: S101 - both are columns of words
+        assert isinstance(gates, Words)  # noqa: S101
         dark = [words for words in conditions.words if "dark" in words.split()]
         return Footage.of(
             np.asarray(columns["utc_s"]),
             np.asarray(columns["score"]),
             np.asarray(columns["strange"]),
             conditions.are(*dark),
+            gates.are(Gate.INVALID, Gate.TORN),
             self.end_utc_s,
         )
 

@@ -45,7 +45,7 @@ class SourceRecord(_Part):
     `file`: its trace, a name in `trace/<camera>`; None where it gave nothing. `source`: masked.
     `start_utc_s`, `end_utc_s`: of its first and last frame; what had to be known before, where it
     gave none. `complete`: it was replayed to its end. `problem`: why it was not, or what is odd.
-    `identity`: SHA-256 of path, size and time of change of what was read.
+    `identity`: SHA-256 of path, size, time of change and UTC of what was read.
     """
 
     file: Annotated[str, Field(pattern=r"^[0-9]{4,}\.parquet$")] | None

@@ -44,6 +44,7 @@ class Rows:
             self.column("score").astype(np.float64),
             self.column("strange").astype(np.bool_),
             np.array(["dark" in row.conditions for row in self.rows], np.bool_),
+            np.array([row.gate in (Gate.INVALID, Gate.TORN) for row in self.rows], np.bool_),
             self.rows[-1].utc_s + 0.3 if self.rows else 0.0,
         )
 
@@ -54,11 +55,16 @@ def stepped(rows: list[TraceRow], chosen: Settings) -> list[EventDraft]:
     drafts, dark, newest_s = [], False, None
     for row in rows:
         if "dark" in row.conditions and not dark and newest_s is not None:
-            drafts += judge.close(min(row.utc_s, newest_s + 1.0), "camera_lost")
-        dark, newest_s = "dark" in row.conditions, row.utc_s
+            drafts += judge.close(min(max(row.utc_s, newest_s), newest_s + 1.0), "camera_lost")
+        dark = "dark" in row.conditions
+        if row.gate not in (Gate.INVALID, Gate.TORN):
+            newest_s = row.utc_s
         if not np.isnan(row.score):
             drafts += judge.step(observation_of(row, CALIBRATION), strange=row.strange)
-    return drafts + (judge.close(rows[-1].utc_s + 0.3, "stopped") if rows else [])
+    if newest_s is None:
+        return drafts
+    end_s = min(max(rows[-1].utc_s + 0.3, newest_s), newest_s + 1.0)
+    return drafts + judge.close(end_s, "stopped")
 
 
 def film(seed: int, n: int, busy: float, back: bool) -> list[TraceRow]:
@@ -73,7 +79,8 @@ def film(seed: int, n: int, busy: float, back: bool) -> list[TraceRow]:
         if rng.random() < 0.05:
             high = rng.choice([0.0, 0.0, 3.0, 6.0, 9.0, 20.0]) if rng.random() < busy else 0.0
         score = float(max(0.0, high * rng.uniform(0.6, 1.1)))
-        unscored = rng.random() < 0.02
+        dark = k // 40 % 29 == 11
+        unscored = rng.random() < (0.9 if dark else 0.02)
         region = None if rng.random() < 0.2 else tuple(rng.uniform(0, 0.5, 4).tolist())
         rows.append(
             TraceRow(
@@ -84,12 +91,14 @@ def film(seed: int, n: int, busy: float, back: bool) -> list[TraceRow]:
                 score=float("nan") if unscored else score,
                 moving=score,
                 standing=0.0,
-                gate=Gate.TORN if unscored else Gate.SCORED,
+                gate=rng.choice([Gate.TORN, Gate.INVALID, Gate.OTHER_SIZE])
+                if unscored
+                else Gate.SCORED,
                 strange=bool(k // 150 % 7 == 3),
                 region=region,  # type: ignore[arg-type]
                 text=f"row {k}",
                 parts={"speed": 1.0},
-                conditions=("dark",) if k // 40 % 29 == 11 else (),
+                conditions=("dark",) if dark else (),
             )
         )
     return rows
