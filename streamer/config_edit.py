@@ -114,7 +114,8 @@ def _insert(text: str, node: yaml.Node, key: Key, value: float) -> str:
     if not isinstance(node, yaml.MappingNode):  # a section that is named but empty
         return text[:start] + (" " if start == end else "") + f"{{{entry}}}" + text[end:]
     if node.flow_style:
-        return text[: start + 1] + entry + (", " if node.value else "") + text[start + 1 :]
+        at = _span(node.value[-1][1])[1] if node.value else start + 1
+        return text[:at] + (", " if node.value else "") + entry + text[at:]
     first = node.value[0][0].start_mark
     indent = " " * int(first.column)
     newline = "\r\n" if "\r\n" in text else "\n"

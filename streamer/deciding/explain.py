@@ -9,6 +9,7 @@ import numpy as np
 from alerts.judge import Judge, JudgeState
 from alerts.wanted import held_back
 from detectors.calibration import Calibration, duration
+from detectors.drift import FLOOD
 from detectors.drift_timeline import DriftTimeline
 from sorawatch import ConfigError
 from streamer.deciding.moment import spoken, utc
@@ -139,6 +140,7 @@ class _Explainer:
         self._timeline = DriftTimeline.of(
             footage.watched, camera.calibration, camera.today.alerts_per_day
         )
+        self._drifted = False
 
     def at(self, number: int) -> Explained:
         """Of the row `number` of the trace."""
@@ -152,6 +154,7 @@ class _Explainer:
         segment = self._timeline.segment(max(known, 0))
         threshold, asked = self._timeline.level(segment), self._timeline.limits.asked
         drift = self._timeline.drift(known) if known >= 0 else None
+        self._drifted = drift is not None
         steps = [Step("scored", scored, _SAID[row.gate])]
         event_s = None
         if scored:
@@ -239,11 +242,12 @@ class _Explainer:
                 text = f"{row.score:.2f} is below {threshold:.2f}, the event waits for more"
                 return Step("above the threshold", False, text)
         if row.score >= asked:
+            why = "drift" if self._drifted else f"more alerts than {FLOOD:g} times that lately"
             text = (
-                f"{row.score:.2f} reaches {asked:.2f} ({rate}), but drift lifted the threshold to "
+                f"{row.score:.2f} reaches {asked:.2f} ({rate}), but {why} lifted the threshold to "
                 f"{threshold:.2f}"
             )
-            return Step("threshold lifted by drift", False, text)
+            return Step("threshold lifted", False, text)
         at = self._camera.calibration.expected_per_day(row.score)
         text = f"{row.score:.2f} is below {threshold:.2f} ({rate}); it would do at {at:.2g} a day"
         return Step("above the threshold", False, text)

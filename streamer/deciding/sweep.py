@@ -1,5 +1,6 @@
 """Many settings tried on labelled footage: what each finds, how late, and how often in vain."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -40,6 +41,11 @@ class Change:
         """What is changed, by the names that the configuration has for it."""
         names = ("alerts_per_day", "min_length_s", "merge_gap_s")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def judge_changes(self) -> int:
+        """How many of the judge's settings it changes."""
+        return (self.min_length_s is not None) + (self.merge_gap_s is not None)
 
     def __str__(self) -> str:
         """For people: `10 alerts a day, min_length_s 1`, or `as today`."""
@@ -95,7 +101,8 @@ class Tried:
 
 def grid(alerts_per_day: float) -> list[Change]:
     """Changes worth trying around a wished number of alerts a day; today's settings first."""
-    rates = [None, *(alerts_per_day * times for times in RATES)]
+    rates: list[float | None] = [None, *(float(f"{alerts_per_day * times:.3g}") for times in RATES)]
+    rates[1 + RATES.index(1.0)] = alerts_per_day
     lengths = [None, *LENGTHS_S]
     gaps = [None, *GAPS_S]
     return [Change(r, s, g) for r in rates for s in lengths for g in gaps]
@@ -165,7 +172,9 @@ def trade_offs(tried: Sequence[Tried]) -> list[Tried]:
 
 
 def choice(tried: Sequence[Tried], alerts_per_day: float, rates: Sequence[float]) -> Tried:
-    """The one that finds most within so many false alarms a day; of equals the one with fewest.
+    """The one that finds most within so many false alarms a day.
+
+    Of equals the one with the fewest, then the one that changes the least about the judge.
 
     A setting is within them when it asks for no more (`rates`: today's, of each camera), and the
     footage does not speak against it; or when the footage is long enough to show it, by the upper
@@ -183,7 +192,14 @@ def choice(tried: Sequence[Tried], alerts_per_day: float, rates: Sequence[float]
     if not kept:
         return min(tried, key=_fewest_first)
     most = max(one.outcome.found for one in kept)
-    return min((one for one in kept if one.outcome.found == most), key=_fewest_first)
+
+    def order(one: Tried) -> tuple[float, ...]:
+        rate = one.change.alerts_per_day
+        away = 0.0 if rate is None else abs(math.log(rate / alerts_per_day))
+        plain = rate == alerts_per_day
+        return (one.outcome.false_alarms, one.change.judge_changes, not plain, away)
+
+    return min((one for one in kept if one.outcome.found == most), key=order)
 
 
 def _fewest_first(one: Tried) -> tuple[float, ...]:
