@@ -10,7 +10,7 @@ true start. Where or when no alert is wanted (`alerts.wanted`) nothing is unusua
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from alerts.event import (
     EndedBy,
@@ -121,6 +121,14 @@ class _Incident:
     announced_score: float = 0.0
 
 
+class Idle(NamedTuple):
+    """Frames with scores from `low` up to `high`, not included, change nothing before `until_s`."""
+
+    low: float
+    high: float
+    until_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class JudgeState:
     """What a judge has in hand. `start_s` to `last_s`: what is unusual, None when nothing is;
@@ -183,6 +191,28 @@ class Judge:
         return JudgeState(
             incident.start_s, incident.last_s, incident.unusual, incident.announced_s, rest_s
         )
+
+    @property
+    def idle(self) -> Idle | None:
+        """What frames can change nothing about the event that is open; None when any may."""
+        incident = self._incident
+        if incident is None or incident.announced_s is None:
+            return None
+        if incident.peak.score > incident.announced_score:
+            return None  # an update is due some time
+        if not incident.unusual:
+            until_s = incident.last_s + self.settings.merge_gap_s - _GRACE_S
+            return Idle(-math.inf, self.threshold, until_s)
+        if self.settings.zones or self.settings.schedule is not None:
+            return None
+        return Idle(self._leave, math.nextafter(incident.peak.score, math.inf), math.inf)
+
+    def pass_over(self, utc_s: float) -> None:
+        """Take it that frames came up to `utc_s`, without silence, and that none changed anything:
+        nothing is unusual and none reached the threshold, or all were as `idle` says."""
+        self._newest_s = utc_s
+        if self._incident is not None and self._incident.unusual:
+            self._incident.last_s = utc_s
 
     def step(self, seen: Seen) -> list[EventDraft]:
         """What is to be told after this frame, oldest first; usually nothing.

@@ -243,14 +243,32 @@ class _Walk:
                     block += 1
             elif block < len(self._ends):
                 self._end_block(block)
-                row, block = end + 1, block + 1
+                row, block = end + 1, self._after(block)
             else:
                 return
+
+    def _after(self, block: int) -> int:
+        """The next block end after `block` at which anything may happen."""
+        if self._drift is None:
+            return block + 1
+        # While drifted nothing does, but that the level is lifted again or there is a flood; an
+        # hour after slow drift began it may be over. A block too early does no harm.
+        until_s = self._lifted_s + LIFT_EVERY_S - BLOCK_S
+        if self._drift.kind == "drifted":
+            lull_s = self._began_s + LULL_S - BLOCK_S
+            if self._end_s[block] >= lull_s:
+                return block + 1
+            until_s = min(until_s, lull_s)
+        flood = bisect_left(self._floods, block + 1)
+        flood = self._floods[flood] if flood < len(self._floods) else len(self._ends)
+        return max(block + 1, min(bisect_left(self._end_s, until_s), flood))
 
     def _busy(self) -> list[int]:
         """Block ends at which there may be too many events."""
         ends, t_s = self._seen.block_ends, self._seen.t_s[self._seen.block_ends]
         busy = self._tallies[-1].reached(ends, t_s, self._limits.flooded)
+        self._floods: list[int] = np.flatnonzero(busy).tolist()
+        self._may_flood = busy.copy()
         for one in self._tallies:
             busy |= one.reached(ends, t_s, one.tally.drifted)
         found: list[int] = np.flatnonzero(busy).tolist()
@@ -285,7 +303,7 @@ class _Walk:
             self._look_for_drift(row, t_s)
         elif self._drift.kind == "drifted" and self._ordinary(row, t_s):
             self._end(row, after=True)
-        flooded_s = self._flooded_s(row, t_s)
+        flooded_s = self._flooded_s(row, t_s) if self._may_flood[block] else None
         if self._drift is None and flooded_s is None:
             self._lifted_s = -np.inf
             self._put(row, None)

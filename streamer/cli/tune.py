@@ -62,19 +62,19 @@ def tune(
 def _lines(tuning: Tuning) -> list[str]:
     lines: list[str] = []
     for camera in tuning.cameras:
-        lines += [*_camera(camera), ""]
+        lines += [*_camera(camera, "wished" if tuning.judged is None else "chosen"), ""]
     if tuning.judged is not None:
-        lines += _judged(tuning.judged)
+        lines += _judged(tuning, tuning.judged)
     lines += [f"note: {note}" for note in tuning.notes]
     while lines and not lines[-1]:
         lines.pop()
     return lines
 
 
-def _camera(one: CameraTuning) -> list[str]:
+def _camera(one: CameraTuning, name: str) -> list[str]:
     lines = [
         f"{one.camera}: {one.footage_s / 3600:.1f} h of footage",
-        f"  wished  threshold {one.wished.value:7.3f}  {len(one.alerts):4} alerts here   "
+        f"  {name}  threshold {one.wished.value:7.3f}  {len(one.alerts):4} alerts here   "
         f"promises {one.wished.text}",
         f"  today   threshold {one.today.value:7.3f}  {one.today_count:4} alerts here   "
         f"promises {one.today.text}",
@@ -105,7 +105,7 @@ def _alert(alert: Alert, new: bool) -> str:
     ).rstrip()
 
 
-def _judged(judged: Judged) -> list[str]:
+def _judged(tuning: Tuning, judged: Judged) -> list[str]:
     return [
         f"{judged.chosen.events} labelled events, {judged.chosen.normal_hours:.2f} h normal",
         "  found    recall  precision  false alarms  an hour (95 % bound)   delay   settings",
@@ -116,8 +116,8 @@ def _judged(judged: Judged) -> list[str]:
         *([] if judged.wished == judged.chosen else [_tried(judged.wished, False)]),
         "",
         f"chosen: {judged.chosen.change}",
-        *(f"  gains {_event(*one)}" for one in judged.exchange.gained),
-        *(f"  loses {_event(*one)}" for one in judged.exchange.lost),
+        *(f"  gains {_event(one.camera, e)}" for one in tuning.cameras for e in one.found),
+        *(f"  loses {_event(one.camera, e)}" for one in tuning.cameras for e in one.missed),
         f"  false alarms: {judged.chosen.outcome.false_alarms}, today "
         f"{judged.today.outcome.false_alarms}",
         "",

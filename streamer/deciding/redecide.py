@@ -6,23 +6,27 @@ too; the judge itself steps through them and through what follows them until not
 on. A test holds this equal to stepping through every row.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alerts.event import EndedBy, EventDraft, Provenance
-from alerts.judge import Judge, JudgeSettings, Observation
+from alerts.judge import LONGEST_SILENCE_S, Idle, Judge, JudgeSettings, Observation
 from detectors.calibration import Calibration
 from detectors.drift_timeline import DriftTimeline, Watched
 from streamer.judging import LONGEST_STEP_S, observation_of
 from streamer.trace.row import TraceRow
 
-_CLOSED_AFTER_S = 1.0
+_FIRST_LOOK: Final = 64
+_EARLY_S: Final = 1e-3  # near the end of a gap the judge itself is asked
+
+_CLOSED_AFTER_S: Final = 1.0
 """What is open when the camera goes away was seen in the newest frame, a second longer at most."""
 
 
@@ -113,6 +117,13 @@ class Footage:
         return Watched.of(self.score, np.clip(passed_s, 0.0, LONGEST_STEP_S), self.strange)
 
     @cached_property
+    def breaks(self) -> NDArray[np.int64]:
+        """Rows before which nothing was seen for long, or whose time is before that of the row
+        before."""
+        step_s = np.diff(self.utc_s)
+        return np.flatnonzero((step_s < 0) | (step_s > LONGEST_SILENCE_S)) + 1
+
+    @cached_property
     def back(self) -> NDArray[np.int64]:
         """Rows whose time is before that of the row before."""
         return np.flatnonzero(np.diff(self.utc_s) < 0) + 1
@@ -167,6 +178,8 @@ class Pass:
         self.judge = judge
         self._timeline = timeline
         self._facts = facts
+        self._breaks: list[int] = footage.breaks.tolist()
+        self._whole: tuple[int, Observation] | None = None  # of the row that was last asked for
         self._drafts: list[EventDraft] = []
 
     def run(self) -> list[EventDraft]:
@@ -200,7 +213,7 @@ class Pass:
 
     def _pass_over(self, row: int) -> None:
         """Tell the judge how far nothing was unusual."""
-        self.judge.step(_Row(self, row, self._footage.utc_s.item(row), 0.0))
+        self.judge.pass_over(self._footage.utc_s.item(row))
 
     def _follow(self, row: int, end: int) -> int:
         """Step from `row` on until nothing unusual goes on; the row after."""
@@ -215,9 +228,40 @@ class Pass:
             row += 1
             if row >= end or not judge.following:
                 return row
+            idle = judge.idle
+            if idle is not None:
+                row = self._skip(idle, row, min(lifted, end))
+                if row >= end:
+                    return row
+
+    def _skip(self, idle: Idle, row: int, limit: int) -> int:
+        """The first row from `row` on that may change something, `limit` at most."""
+        footage, breaks = self._footage, self._breaks
+        at = bisect_left(breaks, row)
+        limit = min(limit, breaks[at]) if at < len(breaks) else limit
+        first, length = row, _FIRST_LOOK
+        while first < limit:
+            last = min(limit, first + length)
+            score = footage.score[first:last]
+            tells = (score < idle.low) | (score >= idle.high)
+            if idle.until_s < math.inf:
+                tells |= footage.utc_s[first:last] >= idle.until_s - _EARLY_S
+            if tells.any():
+                limit = first + int(tells.argmax())
+                break
+            first, length = last, 4 * length
+        if limit > row:
+            self._pass_over(limit - 1)
+            return limit
+        return row
 
     def whole(self, row: int) -> Observation:
         """All that is known of a row; its time and score alone without facts."""
+        if self._whole is None or self._whole[0] != row:
+            self._whole = (row, self._look_up(row))
+        return self._whole[1]
+
+    def _look_up(self, row: int) -> Observation:
         if self._facts is None:
             utc_s, score = self._footage.utc_s.item(row), self._footage.score.item(row)
             return Observation(utc_s, score, None, {}, "", None)

@@ -10,7 +10,7 @@ from streamer.deciding.alert import Alert, decided
 from streamer.deciding.labels import Interval, Labels
 from streamer.deciding.moment import utc
 from streamer.deciding.redecide import Settings
-from streamer.deciding.replayed import Replay, ReplayedCamera, ReplayedSource
+from streamer.deciding.replayed import Replay, ReplayedCamera
 from streamer.deciding.sweep import Change, Tried, choice, grid, sweep, trade_offs
 from streamer.evaluation.alarms import Alarm, outcome_of
 
@@ -23,7 +23,8 @@ class CameraTuning:
 
     `wished`, `today`: thresholds and what they promise. `alerts`: those that the wished settings
     give, most borderline first; `gone`: alerts of today that they do not give; `new`: of `alerts`,
-    those that today's do not. `next`: what twice as many alerts a day would add.
+    those that today's do not. `next`: what twice as many alerts a day would add. `found`, `missed`:
+    labelled events that these settings find and today's do not, and the other way round.
     """
 
     camera: str
@@ -37,6 +38,8 @@ class CameraTuning:
     gone: tuple[Alert, ...]
     next: tuple[Alert, ...]
     today_count: int
+    found: tuple[Interval, ...] = ()
+    missed: tuple[Interval, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -49,25 +52,8 @@ class CameraTuning:
             "new": [alert.id for alert in self.new],
             "gone": [alert.document() for alert in self.gone],
             "next": [alert.document() for alert in self.next],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """What a choice gains and loses against today's settings: labelled events, in UTC seconds, by
-    camera."""
-
-    gained: tuple[tuple[str, Interval], ...]
-    lost: tuple[tuple[str, Interval], ...]
-
-    def document(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return {
-            name: [
-                {"camera": camera, "start_utc": utc(start_s), "end_utc": utc(end_s)}
-                for camera, (start_s, end_s) in events
-            ]
-            for name, events in (("events_gained", self.gained), ("events_lost", self.lost))
+            "events_gained": [[utc(start_s), utc(end_s)] for start_s, end_s in self.found],
+            "events_lost": [[utc(start_s), utc(end_s)] for start_s, end_s in self.missed],
         }
 
 
@@ -79,7 +65,6 @@ class Judged:
     wished: Tried
     curve: tuple[Tried, ...]
     chosen: Tried
-    exchange: Exchange
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -87,7 +72,7 @@ class Judged:
             "today": self.today.document(),
             "wished": self.wished.document(),
             "curve": [one.document() for one in self.curve],
-            "chosen": {**self.chosen.document(), **self.exchange.document()},
+            "chosen": self.chosen.document(),
         }
 
 
@@ -139,11 +124,13 @@ def tune(
     cameras = []
     for camera in replay.cameras.values():
         on_progress(camera.name)
-        cameras.append(_tune_camera(camera, change.on(camera.today)))
+        cameras.append(_tune_camera(camera, change.on(camera.today), labels))
     return Tuning(alerts_per_day, change, tuple(cameras), judged, tuple(notes))
 
 
-def _tune_camera(camera: ReplayedCamera, settings: Settings) -> CameraTuning:
+def _tune_camera(camera: ReplayedCamera, settings: Settings, labels: Labels | None) -> CameraTuning:
+    found: list[Interval] = []
+    missed: list[Interval] = []
     alerts: list[Alert] = []
     before: list[Alert] = []
     more: list[Alert] = []
@@ -152,8 +139,17 @@ def _tune_camera(camera: ReplayedCamera, settings: Settings) -> CameraTuning:
     for source in camera.sources:
         footage = source.footage()
         footage_s += float(footage.watched.t_s[-1]) if len(footage) else 0.0
-        for chosen, found in ((settings, alerts), (camera.today, before), (doubled, more)):
-            found += decided(camera, source, chosen, footage=footage)
+        own, today, twice = (
+            decided(camera, source, one, footage=footage)
+            for one in (settings, camera.today, doubled)
+        )
+        alerts += own
+        before += today
+        more += twice
+        events = () if labels is None else labels.events.get((camera.name, source.number), ())
+        now, then = _found(own, events), _found(today, events)
+        found += [event for event in now if event not in then]
+        missed += [event for event in then if event not in now]
     return CameraTuning(
         camera.name,
         footage_s,
@@ -166,6 +162,8 @@ def _tune_camera(camera: ReplayedCamera, settings: Settings) -> CameraTuning:
         tuple(sorted(without(before, alerts), key=_margin)),
         tuple(sorted(without(more, alerts), key=_margin, reverse=True)),
         len(before),
+        tuple(found),
+        tuple(missed),
     )
 
 
@@ -199,34 +197,12 @@ def _judge(
         next(one for one in tried if one.change == wished),
         tuple(curve),
         chosen,
-        _exchange(replay, labels, chosen.change),
     )
 
 
-def _exchange(replay: Replay, labels: Labels, change: Change) -> Exchange:
-    gained: list[tuple[str, Interval]] = []
-    lost: list[tuple[str, Interval]] = []
-    for camera, source in replay.sources():
-        events = labels.events.get((source.camera, source.number), ())
-        if not events:
-            continue
-        found = _found(camera, source, change.on(camera.today), events)
-        before = _found(camera, source, camera.today, events)
-        gained += [(camera.name, event) for event in found if event not in before]
-        lost += [(camera.name, event) for event in before if event not in found]
-    return Exchange(tuple(gained), tuple(lost))
-
-
-def _found(
-    camera: ReplayedCamera,
-    source: ReplayedSource,
-    settings: Settings,
-    events: Sequence[Interval],
-) -> list[Interval]:
-    alarms = [
-        Alarm(alert.start_utc_s, alert.raised_utc_s, alert.end_utc_s)
-        for alert in decided(camera, source, settings)
-    ]
+def _found(alerts: Sequence[Alert], events: Sequence[Interval]) -> list[Interval]:
+    """Those of the events that an alert finds."""
+    alarms = [Alarm(one.start_utc_s, one.raised_utc_s, one.end_utc_s) for one in alerts]
     return [event for event in events if outcome_of(alarms, [event]).found]
 
 

@@ -162,31 +162,35 @@ def read_columns(paths: Sequence[Path], names: Sequence[str]) -> dict[str, Colum
     }
 
 
-def group_rows(path: Path) -> list[int]:
-    """How many rows each group of a file holds. Errors as `read_trace`."""
-    meta = _open(path).metadata
-    return [meta.row_group(group).num_rows for group in range(meta.num_row_groups)]
+class Groups:
+    """One file, read a group of rows at a time: about an hour. Errors as `read_trace`."""
 
+    def __init__(self, path: Path) -> None:
+        """Nothing but the number of rows is read yet."""
+        self.path = path
+        self._file = _open(path)
+        meta = self._file.metadata
+        self.rows = [int(meta.row_group(group).num_rows) for group in range(meta.num_row_groups)]
 
-def read_group(path: Path, group: int) -> Trace:
-    """One group of a file: about an hour. Errors as `read_trace`."""
-    file = _open(path)
-    columns: dict[str, Column] = {}
-    try:
-        table = file.read_row_group(group, columns=list(COLUMNS)).combine_chunks()
-    except (OSError, ValueError, IndexError, pa.ArrowException) as exc:
-        what = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-        raise ReplayError(f"{path}: broken ({what}): replay it anew") from exc
-    for name in COLUMNS:
-        array = table.column(name).combine_chunks()
-        if name in WORDS:
-            codes: dict[str, int] = {}
-            own = _coded(path, name, array, codes)
-            columns[name] = Words(own, tuple(codes))
-        else:
-            columns[name] = _numbers(path, name, array)
-    _check_together(path, columns)
-    return Trace(path, columns)
+    def read(self, group: int) -> Trace:
+        """One group."""
+        path = self.path
+        columns: dict[str, Column] = {}
+        try:
+            table = self._file.read_row_group(group, columns=list(COLUMNS))
+        except (OSError, ValueError, pa.ArrowException) as exc:
+            what = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
+            raise ReplayError(f"{path}: broken ({what}): replay it anew") from exc
+        for name in COLUMNS:
+            array = table.column(name).combine_chunks()
+            if name in WORDS:
+                codes: dict[str, int] = {}
+                own = _coded(path, name, array, codes)
+                columns[name] = Words(own, tuple(codes))
+            else:
+                columns[name] = _numbers(path, name, array)
+        _check_together(path, columns)
+        return Trace(path, columns)
 
 
 def count_rows(path: Path) -> int:

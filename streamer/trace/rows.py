@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from streamer.trace.read import Trace, group_rows, read_group
+from streamer.trace.read import Groups, Trace
 from streamer.trace.row import TraceRow
 
 _KEPT: Final = 4
@@ -17,8 +17,8 @@ class RowReader:
 
     def __init__(self, path: Path) -> None:
         """Nothing but the number of rows is read yet."""
-        self._path = path
-        self._starts = [0, *accumulate(group_rows(path))]
+        self._groups = Groups(path)
+        self._starts = [0, *accumulate(self._groups.rows)]
         self._kept: OrderedDict[int, Trace] = OrderedDict()
 
     def __len__(self) -> int:
@@ -39,10 +39,10 @@ class RowReader:
     def _at(self, row: int) -> tuple[Trace, int]:
         """The hour that a row is in, and its number there."""
         if not 0 <= row < len(self):
-            raise IndexError(f"{self._path}: no row {row}")
+            raise IndexError(f"{self._groups.path}: no row {row}")
         group = bisect_right(self._starts, row) - 1
         if group not in self._kept:
-            self._kept[group] = read_group(self._path, group)
+            self._kept[group] = self._groups.read(group)
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(group)

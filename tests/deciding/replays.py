@@ -1,4 +1,4 @@
-"""Replays made by hand: folders as `sorawatch replay` writes them, of scores that a test chooses."""
+"""Replays made by hand: folders as `sorawatch replay` writes them, of scores that tests choose."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
