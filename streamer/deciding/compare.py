@@ -11,7 +11,7 @@ from alerts.wire import WireError, decode
 from sorawatch import ConfigError, ReplayError
 from streamer.deciding.alert import Alert, decided
 from streamer.deciding.redecide import Settings
-from streamer.deciding.replayed import Replay, ReplayedCamera
+from streamer.deciding.replayed import Replay, ReplayedCamera, each_footage
 from streamer.trace.manifest import EVENTS
 
 _LONGEST_LINE: Final = 1024 * 1024
@@ -83,8 +83,7 @@ def compare_settings(
     """The events as replayed, and with other settings, both decided anew from the traces."""
     before: list[Alert] = []
     after: list[Alert] = []
-    for camera, source in replay.sources():
-        footage = source.footage()
+    for camera, source, footage in each_footage(replay.sources()):
         before += decided(camera, source, camera.today, footage=footage)
         after += decided(camera, source, chosen(camera), footage=footage)
     return difference(before, after, tolerance_s)

@@ -1,7 +1,9 @@
 """A replay's folder, opened for deciding: its cameras, their calibrations and footage."""
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -113,6 +115,28 @@ class Replay:
         for camera in self.cameras.values():
             for source in camera.sources:
                 yield camera, source
+
+
+def each_footage(
+    sources: Iterable[tuple[ReplayedCamera, ReplayedSource]],
+) -> Iterator[tuple[ReplayedCamera, ReplayedSource, Footage]]:
+    """Every source with its footage, the next being read while one is worked on; two at most are
+    in memory. Raises ReplayError where one cannot be read."""
+    with ThreadPoolExecutor(1, "trace") as reader:
+        ahead: deque[tuple[ReplayedCamera, ReplayedSource, Future[Footage]]] = deque()
+        for camera, source in sources:
+            ahead.append((camera, source, reader.submit(_watched, source)))
+            if len(ahead) > 1:
+                before, of, footage = ahead.popleft()
+                yield before, of, footage.result()
+        for before, of, footage in ahead:
+            yield before, of, footage.result()
+
+
+def _watched(source: ReplayedSource) -> Footage:
+    footage = source.footage()
+    _ = footage.watched  # whole arrays too, and kept
+    return footage
 
 
 def open_replay(folder: Path) -> Replay:

@@ -9,7 +9,7 @@ from alerts.event import EventDraft
 from detectors.drift_timeline import DriftTimeline
 from streamer.deciding.labels import Labels
 from streamer.deciding.redecide import Settings, redecide
-from streamer.deciding.replayed import Replay
+from streamer.deciding.replayed import Replay, each_footage
 from streamer.evaluation.alarms import Alarm, Outcome, outcome_of, per_hour
 
 RATES: Final = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -117,12 +117,10 @@ def sweep(
     """Try every change on the labelled sources, one source in memory at a time."""
     totals = [Outcome(0, 0, 0, 0, ())] * len(changes)
     normal_s = 0.0
-    for camera, source in replay.sources():
-        events = labels.events.get((source.camera, source.number))
-        if events is None:
-            continue
+    labelled = (one for one in replay.sources() if (one[0].name, one[1].number) in labels.events)
+    for camera, source, footage in each_footage(labelled):
+        events = labels.events[source.camera, source.number]
         on_progress(f"{camera.name}: {source.name}")
-        footage = source.footage()
         seen_s = float(footage.watched.t_s[-1]) if len(footage) else 0.0
         normal_s += max(0.0, seen_s - sum(end_s - start_s for start_s, end_s in events))
         timelines: dict[float, DriftTimeline] = {}

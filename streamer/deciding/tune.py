@@ -9,8 +9,8 @@ from streamer.config_yaml import Key
 from streamer.deciding.alert import Alert, decided
 from streamer.deciding.labels import Interval, Labels
 from streamer.deciding.moment import utc
-from streamer.deciding.redecide import Settings
-from streamer.deciding.replayed import Replay, ReplayedCamera
+from streamer.deciding.redecide import Footage, Settings
+from streamer.deciding.replayed import Replay, ReplayedCamera, ReplayedSource, each_footage
 from streamer.deciding.sweep import Change, Tried, choice, grid, sweep, trade_offs
 from streamer.evaluation.alarms import Alarm, outcome_of
 
@@ -121,50 +121,67 @@ def tune(
         judged = _judge(replay, labels, alerts_per_day, on_progress)
         change = judged.chosen.change
         notes += [*labels.notes, *_doubts(judged, alerts_per_day)]
-    cameras = []
-    for camera in replay.cameras.values():
-        on_progress(camera.name)
-        cameras.append(_tune_camera(camera, change.on(camera.today), labels))
-    return Tuning(alerts_per_day, change, tuple(cameras), judged, tuple(notes))
+    cameras = {name: _Tried() for name in replay.cameras}
+    for camera, source, footage in each_footage(replay.sources()):
+        on_progress(f"{camera.name}: {source.name}")
+        events = () if labels is None else labels.events.get((camera.name, source.number), ())
+        cameras[camera.name].add(camera, source, footage, change.on(camera.today), events)
+    tuned = tuple(
+        cameras[camera.name].tuning(camera, change.on(camera.today))
+        for camera in replay.cameras.values()
+    )
+    return Tuning(alerts_per_day, change, tuned, judged, tuple(notes))
 
 
-def _tune_camera(camera: ReplayedCamera, settings: Settings, labels: Labels | None) -> CameraTuning:
-    found: list[Interval] = []
-    missed: list[Interval] = []
-    alerts: list[Alert] = []
-    before: list[Alert] = []
-    more: list[Alert] = []
-    footage_s = 0.0
-    doubled = replace(settings, alerts_per_day=2 * settings.alerts_per_day)
-    for source in camera.sources:
-        footage = source.footage()
-        footage_s += float(footage.watched.t_s[-1]) if len(footage) else 0.0
+class _Tried:
+    """What a camera's sources give, one after the other."""
+
+    def __init__(self) -> None:
+        self._footage_s = 0.0
+        self._alerts: list[Alert] = []
+        self._before: list[Alert] = []
+        self._more: list[Alert] = []
+        self._found: list[Interval] = []
+        self._missed: list[Interval] = []
+
+    def add(
+        self,
+        camera: ReplayedCamera,
+        source: ReplayedSource,
+        footage: Footage,
+        settings: Settings,
+        events: Sequence[Interval],
+    ) -> None:
+        self._footage_s += float(footage.watched.t_s[-1]) if len(footage) else 0.0
+        doubled = replace(settings, alerts_per_day=2 * settings.alerts_per_day)
         own, today, twice = (
             decided(camera, source, one, footage=footage)
             for one in (settings, camera.today, doubled)
         )
-        alerts += own
-        before += today
-        more += twice
-        events = () if labels is None else labels.events.get((camera.name, source.number), ())
+        self._alerts += own
+        self._before += today
+        self._more += twice
         now, then = _found(own, events), _found(today, events)
-        found += [event for event in now if event not in then]
-        missed += [event for event in then if event not in now]
-    return CameraTuning(
-        camera.name,
-        footage_s,
-        settings,
-        camera.calibration.threshold(settings.alerts_per_day),
-        camera.today,
-        camera.calibration.threshold(camera.today.alerts_per_day),
-        tuple(sorted(alerts, key=_margin)),
-        tuple(sorted(without(alerts, before), key=_margin)),
-        tuple(sorted(without(before, alerts), key=_margin)),
-        tuple(sorted(without(more, alerts), key=_margin, reverse=True)),
-        len(before),
-        tuple(found),
-        tuple(missed),
-    )
+        self._found += [event for event in now if event not in then]
+        self._missed += [event for event in then if event not in now]
+
+    def tuning(self, camera: ReplayedCamera, settings: Settings) -> CameraTuning:
+        alerts, before, today = self._alerts, self._before, camera.today
+        return CameraTuning(
+            camera=camera.name,
+            footage_s=self._footage_s,
+            settings=settings,
+            wished=camera.calibration.threshold(settings.alerts_per_day),
+            today_settings=today,
+            today=camera.calibration.threshold(today.alerts_per_day),
+            alerts=tuple(sorted(alerts, key=_margin)),
+            new=tuple(sorted(without(alerts, before), key=_margin)),
+            gone=tuple(sorted(without(before, alerts), key=_margin)),
+            next=tuple(sorted(without(self._more, alerts), key=_margin, reverse=True)),
+            today_count=len(before),
+            found=tuple(self._found),
+            missed=tuple(self._missed),
+        )
 
 
 def _margin(alert: Alert) -> float:
