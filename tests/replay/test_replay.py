@@ -62,8 +62,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """People walk; somebody runs; the picture goes black while people walk."""
     folder = tmp_path_factory.mktemp("place")
     films = {name: folder / f"{name}.mp4" for name in ("ordinary", "runner", "black")}
-    write_ordinary(films["ordinary"], 30)
-    write_runner(films["runner"], 12)
+    write_ordinary(films["ordinary"], 20)
+    write_runner(films["runner"], 12, at_s=4.0)
     seen = list(render_scene(SEED, LAYOUT, 5, fps=FPS, size=SIZE, crowd=3.0, take=2))
     nothing = [np.zeros_like(seen[0])] * round(BLACK_S * FPS)
     encode_h264([*seen, *nothing, *seen[:20]], films["black"], FPS)
