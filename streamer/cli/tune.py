@@ -37,9 +37,9 @@ def tune(
     folder: Path, alerts_per_day: float, cameras: tuple[str, ...], labels: Path | None,
     config: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Say what so many alerts a day would have given on the footage replayed into DIR.
+    """Find the settings for a number of alerts a day.
 
-    For each camera: the threshold, what it promises, and the alerts, most borderline first, beside
+    It says what so many would have given on the footage that was replayed into DIR. For each camera: the threshold, what it promises, and the alerts, most borderline first, beside
     today's. With --labels also which settings find most of what was labelled within that number of
     false alarms, and what they gain and lose.
     """

@@ -31,7 +31,7 @@ cameras:
 def week(learned: Normality, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two cameras: one with something clear, something borderline and something too short."""
     clear, slight = ONE + 1.0, DAILY + 0.5
-    gate = burst(HOUR, (500, 510, clear), (5000, 5010, slight), (9000, 9002, clear))
+    gate = burst(HOUR, (500, 510, clear), (5000, 5010, slight), (9000, 9003, clear))
     return make_replay(
         tmp_path_factory.mktemp("week") / "week",
         {"gate": [Clip("monday.mp4", 0, gate)], "yard": [Clip("yard.mp4", 0, burst(HOUR))]},
@@ -102,9 +102,12 @@ def test_labels_choose_and_say_what_is_gained(
     found = answer(capsys, week, "--alerts-per-day", 1, "--labels", labels)
     today, chosen = found["labels"]["today"], found["labels"]["chosen"]
     assert (today["recall"], today["precision"], today["false_alarms"]) == (0.5, 1.0, 0)
-    assert (chosen["recall"], chosen["false_alarms"]) == (0.5, 0)
+    assert (chosen["recall"], chosen["false_alarms"]) == (1.0, 0)
+    assert chosen["settings"] == found["change"] == {"alerts_per_day": 1, "min_length_s": 0.4}
+    assert found["cameras"][0]["events_gained"] == [
+        ["2025-11-22T09:29:59.000Z", "2025-11-22T09:30:04.000Z"]
+    ]
     assert chosen["false_alarms_per_hour_upper95"] == pytest.approx(3.0 / 2.0, rel=0.01)
-    assert found["change"] == {"alerts_per_day": 1}
     assert any("cannot show 1 false alarms a day" in note for note in found["notes"])
     curve = found["labels"]["curve"]
     assert [one["found"] for one in curve] == sorted({one["found"] for one in curve})
