@@ -79,7 +79,7 @@ def test_live_and_replay_tell_the_same(tmp_path: Path) -> None:
             heard.until(lambda: ends(heard.events, "end") == ends(heard.events, "new"), 10)
             live = told(heard.events)
             program.stop()
-    runs = gather([Source.parse(str(runner))], start_utc_s=live[0]["time"])
+    runs = gather([Source.parse(str(runner))], start_utc_s=live[0]["time"], "plaza")
     replay(runs, load_config(config), "plaza", tmp_path / "out")
     lines = (tmp_path / "out" / "events.jsonl").read_text().splitlines()
     replayed = told([json.loads(line) for line in lines])
