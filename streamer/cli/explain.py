@@ -25,8 +25,9 @@ from streamer.deciding.replayed import open_replay
 def explain(folder: Path, at: str, cameras: tuple[str, ...], as_json: bool) -> None:
     """Say why there was an alert at a moment, or none.
 
-    DIR is what the footage was replayed into. Told are the score then and its parts, the threshold then, what normal footage it is compared with, and
-    each gate on the way to an alert, up to the one that stopped it.
+    DIR is what the footage was replayed into. Told are the score then and its parts, the threshold
+    then, what normal footage it is compared with, and each gate on the way to an alert, up to the
+    one that stopped it.
     """
     try:
         at_s = parse_moment(at)
