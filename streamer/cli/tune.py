@@ -45,8 +45,9 @@ def tune(
     they gain and lose.
     """
     with Progress() as progress:
-        replay = open_replay(folder).only(cameras)
-        truth = None if labels is None else read_labels(labels, replay)
+        whole = open_replay(folder)
+        replay = whole.only(cameras)
+        truth = None if labels is None else read_labels(labels, whole).only(replay.cameras)
         tuning = run(replay, alerts_per_day, truth, progress.show)
     backup = None
     if config is not None:

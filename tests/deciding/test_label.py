@@ -78,7 +78,7 @@ def test_nothing_is_added_to_a_broken_file(
 def test_a_data_sets_labels_become_lines(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Entries by name become times, which stay right when files are renamed; no file is replaced."""
+    """Entries by name become times, which outlive a file's name; no file is replaced."""
     given, out = tmp_path / "labels.json", tmp_path / "labels.jsonl"
     truth = {"a": {"frames": 600, "fps": 5, "anomalous": [[50, 60], [100, 120]]}}
     given.write_text(json.dumps(truth))

@@ -125,6 +125,20 @@ def test_a_data_sets_labels_are_understood(
     assert "1 of the sources" in found["notes"][0]
 
 
+def test_labels_of_other_cameras_are_passed_over(
+    week: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file of labels serves all cameras, also when one alone is tuned."""
+    labels = label(
+        tmp_path / "labels.jsonl",
+        {"camera": "yard", "start": START_S + 10, "end": START_S + 20},
+        {"camera": "gate", "start": START_S + 99, "end": START_S + 104},
+    )
+    ask = (week, "--alerts-per-day", 1, "--labels", labels, "--camera", "gate")
+    today = answer(capsys, *ask)["labels"]["today"]
+    assert (today["events"], today["found"], today["false_alarms"]) == (1, 1, 0)
+
+
 def test_write_changes_one_number_and_keeps_the_rest(
     week: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
