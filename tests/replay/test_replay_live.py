@@ -68,13 +68,13 @@ def test_live_and_replay_of_the_recording_tell_the_same(tmp_path: Path) -> None:
     with RtspServer() as server:
         server.serve("plaza", runner, shared=True)  # over and over
         plaza = {
-            "source": server.url("plaza"), "normal": "plaza.normal", "alerts_per_day": 200,
+            "source": server.url("plaza"), "normal": "plaza.normal", "alerts_per_day": 2000,
         }  # fmt: skip
         config = write_config(
             tmp_path,
             {"plaza": plaza},
             health={"dark_after_s": 2},
-            judge={"cooldown_s": 1},
+            judge={"cooldown_s": 0},
             detect={"device": "cpu"},
         )
         recording = tmp_path / "recording"
