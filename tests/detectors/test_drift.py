@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import poisson
 
 from detectors.calibration import Calibration
-from detectors.drift import FLOOD, DriftWatch, poisson_at_least
+from detectors.drift import FLOOD, DriftWatch, Limits, too_many
 
 STEP_S = 0.6
 HOUR = round(3600 / STEP_S)
@@ -99,8 +102,29 @@ def test_the_same_scores_give_the_same_levels() -> None:
         assert (one.level, one.drift) == (other.level, other.drift)
 
 
-def test_poisson() -> None:
-    """The chance of so many events is that of the textbook."""
-    assert poisson_at_least(0, 3.0) == 1.0
-    assert poisson_at_least(1, 3.0) == pytest.approx(1 - np.exp(-3))
-    assert poisson_at_least(5, 0.5) == pytest.approx(1.7212e-4, rel=1e-3)
+@pytest.mark.parametrize("mean", [0.01, 0.5, 3.0, 40.0, 200.0])
+def test_too_many_is_what_the_textbook_calls_improbable(mean: float) -> None:
+    """Drift is said at the smallest count whose chance is below one in ten thousand."""
+    count = too_many(mean, 1e-4)
+    assert poisson.sf(count - 1, mean) < 1e-4
+    assert count == 3 or count > 360 or poisson.sf(count - 2, mean) >= 1e-4
+
+
+def test_no_count_is_too_many_where_every_minute_is_expected() -> None:
+    """A budget of thousands a day is never called a flood."""
+    assert too_many(100_000.0, 1e-2) > 6 * 60
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(1e-3, 50.0), max_size=400),
+    st.floats(0.0, 21_600.0),
+    st.sampled_from([0.01, 1.0, 24.0, 1000.0, 50_000.0]),
+)
+def test_a_lifted_level_is_not_below_what_is_said_of_it(
+    peaks: list[float], footage_s: float, rate: float
+) -> None:
+    """What is passed over because it is certainly below the level is below it."""
+    limits = Limits.of(calibrated(1.0), rate)
+    recent = np.array(peaks, np.float64)
+    assert limits.lifted_at_least(recent, 0.0, footage_s) <= limits.lifted(recent, 0.0, footage_s)
