@@ -11,19 +11,30 @@ _CANDIDATES = 50_000  # that `thin` looks for rare tokens among; keeps an hour's
 class Bank:
     """Normal tokens, n >= 1 of d numbers each, already scaled so that distances mean something.
 
-    `tokens`: (n, d) float32. Immutable; may be asked by several threads at once. A query costs
-    n distances: OpenCV's, which lets go of the interpreter and knows nothing of BLAS threads.
+    `tokens`: (n, d) float32. `moments_s`: (n,) float32, when each was seen, seconds into the
+    footage that was learned from; None where that is not known. Immutable; may be asked by several
+    threads at once. A query costs n distances: OpenCV's, which lets go of the interpreter and knows
+    nothing of BLAS threads.
     """
 
-    def __init__(self, tokens: NDArray[np.float32]) -> None:
-        """Keep `tokens`; ValueError unless (n, d) float32 with n >= 1."""
+    def __init__(
+        self, tokens: NDArray[np.float32], moments_s: NDArray[np.float32] | None = None
+    ) -> None:
+        """Keep `tokens`; ValueError unless (n, d) float32 with n >= 1, and as many moments."""
         if tokens.ndim != 2 or tokens.dtype != np.float32 or not len(tokens):
             raise ValueError(f"a bank takes (n, d) float32, not {tokens.shape} {tokens.dtype}")
+        if moments_s is not None and moments_s.shape != (len(tokens),):
+            raise ValueError(f"{len(tokens)} tokens have {moments_s.shape} moments")
         self.tokens = np.ascontiguousarray(tokens)
+        self.moments_s = moments_s
 
     def __len__(self) -> int:
         """Number of tokens kept."""
         return len(self.tokens)
+
+    def moment_of(self, index: int) -> float | None:
+        """When the token of this index was seen, seconds into the footage; None: not known."""
+        return None if self.moments_s is None else float(self.moments_s[index])
 
     def nearest(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distance (m,) to the nearest token."""

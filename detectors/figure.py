@@ -45,11 +45,12 @@ class FigureNormality:
 
 @dataclass(frozen=True, slots=True)
 class FigureSurprise:
-    """How surprising each of n figure cells is, nats; `points`, `nearest`: (n, 9), as compared."""
+    """How surprising each of n figure cells is, nats; `points` (n, 9) as compared, `nearest` (n,)
+    index of the nearest normal one in the bank."""
 
     total: NDArray[np.float64]
     points: NDArray[np.float32]
-    nearest: NDArray[np.float32]
+    nearest: NDArray[np.int32]
 
 
 def shape_spread(figures: Figures) -> NDArray[np.float32]:
@@ -73,7 +74,7 @@ def surprise(figures: Figures, normality: FigureNormality) -> FigureSurprise:
     """Compare figures with normal ones."""
     points = place(figures, normality.spread)
     distance, nearest = normality.bank.ask(points)
-    return FigureSurprise(normality.tail(distance), points, normality.bank.tokens[nearest])
+    return FigureSurprise(normality.tail(distance), points, nearest)
 
 
 def blame(point: NDArray[np.float32], nearest: NDArray[np.float32]) -> dict[str, float]:

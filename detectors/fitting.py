@@ -13,7 +13,7 @@ from detectors import appearance, figure, pattern
 from detectors.arrayfile import dump, parse, read_file, write_atomic
 from detectors.bank import Bank, thin
 from detectors.calibration import Calibration, event_peaks
-from detectors.facts import Facts
+from detectors.facts import MOST_SOURCES, Facts, Stretch
 from detectors.figure import FigureNormality
 from detectors.footage import Block, Footage
 from detectors.ground import Figures, Ground, empty_scene
@@ -39,7 +39,7 @@ _FEWEST_TOKENS = 40
 _SCENE_PICTURES = 400
 _SEED = 11
 _PROGRESS = "sorawatch.learning"
-_VERSION = 2
+_VERSION = 3
 
 
 class NormalityFitter:
@@ -55,12 +55,18 @@ class NormalityFitter:
         self.camera = camera
         self.encoder = encoder
         self._footage = Footage(encoder.contract.token_dim if encoder else 0)
+        self._sources: list[Stretch] = []
         self._observer = Observer(encoder.contract if encoder else None)
 
     @property
     def footage_s(self) -> float:
         """Seconds of footage taken so far."""
         return self._footage.footage_s
+
+    def begin(self, source: str) -> None:
+        """What comes next is from this source (a file, a URL, its password masked)."""
+        if len(self._sources) < MOST_SOURCES:
+            self._sources.append(Stretch(source, self.footage_s))
 
     def add(self, window: Window) -> None:
         """Learn from the newest frame of a window; every window of the footage, in order."""
@@ -76,6 +82,7 @@ class NormalityFitter:
         before_s = self.footage_s
         self._footage.add(observation)
         if self.footage_s < before_s:
+            self._sources = [Stretch(one.source, 0.0) for one in self._sources[-1:]]
             log.warning(
                 "%s: learns anew: the picture size has changed, %.0f s of footage are forgotten",
                 self.camera or "the camera",
@@ -104,6 +111,7 @@ class NormalityFitter:
             grid=self._footage.grid,
             encoder=self.encoder.sha256 if self.encoder else None,
             camera=self.camera,
+            sources=tuple(self._sources),
         )
         return fit(blocks, facts)
 
@@ -145,7 +153,8 @@ class NormalityFitter:
 class _Seen:
     """All kept footage, one array each: tokens, the frame each belongs to, and the frames.
 
-    `run` changes where the footage was broken, `stretch` there and where blocks were not kept.
+    `at_s`: (n,) of each frame, seconds into the footage. `run` changes where the footage was
+    broken, `stretch` there and where blocks were not kept.
     """
 
     tokens: Tokens
@@ -153,6 +162,7 @@ class _Seen:
     frame_fold: NDArray[np.int64]
     t_s: NDArray[np.float64]
     passed_s: NDArray[np.float32]
+    at_s: NDArray[np.float64]
     run: NDArray[np.int64]
     stretch: NDArray[np.int64]
 
@@ -168,7 +178,7 @@ def fit(blocks: list[Block], facts: Facts) -> Normality:
     spread = _spread(described)
     patterns = pattern.place(tokens, described, spread, facts.grid)
     token_fold = seen.frame_fold[seen.frame]
-    pattern_bank, left_out = _bank(patterns, token_fold)
+    pattern_bank, left_out = _bank(patterns, token_fold, seen.at_s[seen.frame])
     if len(tokens) >= _FEWEST_TOKENS:
         speed_tail, pattern_tail = fit_tail(ratio), fit_tail(left_out)
     else:  # hardly anything ever moved: whatever does is unusual
@@ -211,6 +221,7 @@ def _seen(blocks: list[Block], grid: tuple[int, int]) -> _Seen:
         frame_fold=np.repeat(fold, frames),
         t_s=np.concatenate([block.t_s for block in blocks]),
         passed_s=np.concatenate([block.passed_s for block in blocks]),
+        at_s=np.concatenate([block.at_s for block in blocks]),
         run=np.repeat(run, frames),
         stretch=np.repeat(np.cumsum(~follows), frames),
     )
@@ -225,8 +236,11 @@ def _spread(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.maximum(spread, floor), np.float32)
 
 
-def _bank(points: NDArray[np.float32], fold: NDArray[np.int64]) -> tuple[Bank, NDArray[np.float32]]:
-    """A bank of all points, and each point's distance (n,) from a bank of the other folds."""
+def _bank(
+    points: NDArray[np.float32], fold: NDArray[np.int64], at_s: NDArray[np.float64]
+) -> tuple[Bank, NDArray[np.float32]]:
+    """A bank of all points, seen at `at_s` (n,), and each point's distance (n,) from a bank of the
+    other folds."""
     rng = np.random.default_rng(_SEED)
     distance = np.zeros(len(points), np.float32)
     if len(points) and (fold == fold[0]).all():
@@ -239,8 +253,9 @@ def _bank(points: NDArray[np.float32], fold: NDArray[np.int64]) -> tuple[Bank, N
             bank = Bank(points[others[thin(points[others], BANK, rng)]])
             distance[own] = bank.ask(points[own])[0]
     if not len(points):
-        points = np.zeros((1, points.shape[1]), np.float32)
-    return Bank(points[thin(points, BANK, rng)]), distance
+        points, at_s = np.zeros((1, points.shape[1]), np.float32), np.zeros(1)
+    kept = thin(points, BANK, rng)
+    return Bank(points[kept], at_s[kept].astype(np.float32)), distance
 
 
 def _steep_tail() -> Tail:
@@ -258,7 +273,7 @@ def _fit_appearance(
     spread = _spread(vectors)
     points = appearance.place(vectors, rows, cols, spread)
     frame = np.repeat(np.arange(len(counts)), counts)
-    bank, left_out = _bank(points, seen.frame_fold[frame])
+    bank, left_out = _bank(points, seen.frame_fold[frame], seen.at_s[frame])
     tail = fit_tail(left_out) if len(left_out) >= _FEWEST_TOKENS else _steep_tail()
     surprise = tail(left_out)
     return AppearanceNormality(spread, bank, tail), _spread_over_tokens(
@@ -307,7 +322,8 @@ def _fit_figures(blocks: list[Block], seen: _Seen) -> tuple[FigureNormality, NDA
     )
     look = np.repeat(np.arange(len(found)), [len(f) for f in found])
     spread = figure.shape_spread(figures)
-    bank, left_out = _bank(figure.place(figures, spread), seen.frame_fold[looks][look])
+    frame = looks[look]
+    bank, left_out = _bank(figure.place(figures, spread), seen.frame_fold[frame], seen.at_s[frame])
     tail = fit_tail(left_out) if len(left_out) >= _FEWEST_TOKENS else _steep_tail()
     surprise = tail(left_out)
     edges = np.searchsorted(look, np.arange(len(found) + 1))

@@ -31,7 +31,8 @@ class Block:
     """About 3 s of unbroken footage: n frames, m tokens, k encoder vectors.
 
     `ordinal`: number of the block since learning began. `run`: changes when footage is broken.
-    `t_s`, `passed_s`: (n,) of each frame. `counts`: (n,) tokens in it; `rows`, `cols` (m,) and
+    `t_s`, `passed_s`: (n,) of each frame; `at_s` (n,) its seconds into all the footage learned
+    from. `counts`: (n,) tokens in it; `rows`, `cols` (m,) and
     `features` (m, 9) float16 of them. `looks`: (n,) whether the frame's cells are kept; `cells`
     (l, rows, cols) uint8 of those that are. `vector_counts`: (n,) encoder vectors, `vector_rows`,
     `vector_cols` (k,) and `vectors` (k, E) float16 of them.
@@ -41,6 +42,7 @@ class Block:
     run: int
     t_s: NDArray[np.float64]
     passed_s: NDArray[np.float32]
+    at_s: NDArray[np.float64]
     counts: NDArray[np.int32]
     rows: NDArray[np.int16]
     cols: NDArray[np.int16]
@@ -105,7 +107,9 @@ class Footage:
         """End the block that is open."""
         if not self._open:
             return
-        block = _block(self._open, self.ordinal, self._run, self.vector_dim)
+        passed_s = np.array([frame.passed_s for frame in self._open], np.float64)
+        at_s = self.footage_s - passed_s.sum() + np.cumsum(passed_s)
+        block = _block(self._open, at_s, self.ordinal, self._run, self.vector_dim)
         self._open = []
         self.ordinal += 1
         self._keep(block)
@@ -158,7 +162,13 @@ class Footage:
         return footage
 
 
-def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -> Block:
+def _block(
+    frames: list[Observation],
+    at_s: NDArray[np.float64],
+    ordinal: int,
+    run: int,
+    vector_dim: int,
+) -> Block:
     tokens = [frame.tokens for frame in frames]
     features = np.minimum(np.concatenate([t.features for t in tokens]), _HALF_MAX)
     looks = _looks(frames)
@@ -176,6 +186,7 @@ def _block(frames: list[Observation], ordinal: int, run: int, vector_dim: int) -
         run=run,
         t_s=np.array([frame.t_s for frame in frames]),
         passed_s=np.array([frame.passed_s for frame in frames], np.float32),
+        at_s=at_s,
         counts=np.array([len(t) for t in tokens], np.int32),
         rows=np.concatenate([t.rows for t in tokens]),
         cols=np.concatenate([t.cols for t in tokens]),
@@ -209,7 +220,7 @@ def _concatenated(parts: list[NDArray[np.intp]], dtype: type) -> NDArray[Any]:
     return np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)
 
 
-_FRAME = ("t_s", "passed_s", "counts", "looks", "vector_counts")
+_FRAME = ("t_s", "passed_s", "at_s", "counts", "looks", "vector_counts")
 _TOKEN = ("rows", "cols", "features")
 _VECTOR = ("vector_rows", "vector_cols", "vectors")
 _ARRAYS = (*_FRAME, *_TOKEN, "cells", *_VECTOR)
@@ -245,7 +256,7 @@ def unpack(arrays: Arrays, vector_dim: int, grid: tuple[int, int]) -> Iterator[B
         and int(counts.sum(dtype=np.int64)) == m == len(arrays["cols"]) == len(arrays["features"])
         and int(vector_counts.sum(dtype=np.int64)) == k == len(arrays["vector_cols"])
         and k == len(arrays["vectors"])
-        and len(arrays["looks"]) == n
+        and len(arrays["looks"]) == len(arrays["at_s"]) == n
         and int(arrays["looks"].sum()) == len(arrays["cells"])
         and all(not len(a) or a.min() >= 0 for a in (frames, counts, vector_counts))
     )
@@ -271,6 +282,7 @@ def _block_of_nothing(vector_dim: int, grid: tuple[int, int]) -> Block:
         run=0,
         t_s=np.zeros(0),
         passed_s=np.zeros(0, np.float32),
+        at_s=np.zeros(0),
         counts=whole,
         rows=half,
         cols=half,

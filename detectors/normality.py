@@ -24,7 +24,7 @@ from detectors.tokens import TRACKED, Tokens
 from sorawatch import NormalityError
 
 FORMAT = "sorawatch.normality"
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class AppearanceNormality:
 class Surprise:
     """How surprising each of n tokens is: `total` (n,) and what makes it up, nats.
 
-    `ratio`: (n,) speed over the usual speed. `patterns`, `nearest`: (n, 10), each token and the
-    nearest normal one.
+    `ratio`: (n,) speed over the usual speed. `patterns`: (n, 10), each token as it is compared.
+    `nearest`: (n,) index of the nearest normal one in the bank.
     """
 
     total: NDArray[np.float64]
@@ -50,7 +50,7 @@ class Surprise:
     appearance: NDArray[np.float64] | None
     ratio: NDArray[np.float32]
     patterns: NDArray[np.float32]
-    nearest: NDArray[np.float32]
+    nearest: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Normality:
             appearance=looks,
             ratio=ratio,
             patterns=patterns,
-            nearest=self.bank.tokens[nearest],
+            nearest=nearest,
         )
 
     def appearance_of(
@@ -167,7 +167,8 @@ class Normality:
     def reason(self, tokens: Tokens, surprise: Surprise) -> Reason:
         """Why the most surprising token is surprising; there must be one."""
         top = int(np.argmax(surprise.total))
-        parts = pattern.blame(surprise.patterns[top], surprise.nearest[top])
+        nearest = int(surprise.nearest[top])
+        parts = pattern.blame(surprise.patterns[top], self.bank.tokens[nearest])
         parts = {name: share * float(surprise.pattern[top]) for name, share in parts.items()}
         parts["speed"] = parts.get("speed", 0.0) + float(surprise.speed[top])
         if surprise.appearance is not None:
@@ -178,14 +179,17 @@ class Normality:
         else:
             parts = {"speed": 1.0}
         text = explain(parts, float(surprise.ratio[top]), self.fastest)
-        return Reason(parts, region_of(tokens, surprise.total, top), text)
+        region = region_of(tokens, surprise.total, top)
+        return Reason(parts, region, text, self.bank.moment_of(nearest))
 
     def figure_reason(self, figures: Figures, surprise: figure.FigureSurprise) -> Reason:
         """Why the most surprising figure is surprising; there must be one."""
         top = int(np.argmax(surprise.total))
-        parts = figure.blame(surprise.points[top], surprise.nearest[top])
+        bank, nearest = self.figures.bank, int(surprise.nearest[top])
+        parts = figure.blame(surprise.points[top], bank.tokens[nearest])
         parts = {name: share for name, share in parts.items() if share > 0}
-        return Reason(parts, region_of(figures, surprise.total, top), explain(parts, 0.0, 0.0))
+        region = region_of(figures, surprise.total, top)
+        return Reason(parts, region, explain(parts, 0.0, 0.0), bank.moment_of(nearest))
 
     def to_bytes(self) -> bytes:
         """The contents of the file."""
@@ -202,18 +206,18 @@ class Normality:
         arrays: Arrays = {
             "profile": self.profile,
             "spread": self.spread,
-            "bank": self.bank.tokens,
+            **_packed("bank", self.bank),
             "peaks": self.calibration.peaks,
             "speed_tail": checked.pack_tail(self.speed_tail),
             "pattern_tail": checked.pack_tail(self.pattern_tail),
             "scene": self.figures.scene,
             "figure_spread": self.figures.spread,
-            "figure_bank": self.figures.bank.tokens,
+            **_packed("figure_bank", self.figures.bank),
             "figure_tail": checked.pack_tail(self.figures.tail),
         }
         if self.appearance is not None:
             arrays["appearance_spread"] = self.appearance.spread
-            arrays["appearance_bank"] = self.appearance.bank.tokens
+            arrays |= _packed("appearance_bank", self.appearance.bank)
             arrays["appearance_tail"] = checked.pack_tail(self.appearance.tail)
         return dump(header, arrays | taught)
 
@@ -248,22 +252,23 @@ def _build(header: Mapping[str, Any], arrays: Arrays) -> Normality:
     seen: AppearanceNormality | None = None
     if facts.encoder is not None:
         spread = checked.array(arrays, "appearance_spread", (None,))
-        bank = checked.array(arrays, "appearance_bank", (None, len(spread) + 2))
         seen = AppearanceNormality(
-            checked.above_0(spread), Bank(bank), checked.unpack_tail(arrays, "appearance_tail")
+            checked.above_0(spread),
+            _bank(arrays, "appearance_bank", len(spread) + 2),
+            checked.unpack_tail(arrays, "appearance_tail"),
         )
     normality = Normality(
         facts=facts,
         profile=checked.above_0(checked.array(arrays, "profile", facts.grid[:1])),
         fastest=checked.positive(header["fastest"]),
         spread=checked.above_0(checked.array(arrays, "spread", (pattern.PATTERN,))),
-        bank=Bank(checked.array(arrays, "bank", (None, pattern.DIMENSIONS))),
+        bank=_bank(arrays, "bank", pattern.DIMENSIONS),
         speed_tail=checked.unpack_tail(arrays, "speed_tail"),
         pattern_tail=checked.unpack_tail(arrays, "pattern_tail"),
         figures=FigureNormality(
             scene=checked.array(arrays, "scene", facts.grid, np.uint8),
             spread=checked.above_0(checked.array(arrays, "figure_spread", (len(figure.SHAPE),))),
-            bank=Bank(checked.array(arrays, "figure_bank", (None, figure.DIMENSIONS))),
+            bank=_bank(arrays, "figure_bank", figure.DIMENSIONS),
             tail=checked.unpack_tail(arrays, "figure_tail"),
         ),
         appearance=seen,
@@ -276,3 +281,18 @@ def _build(header: Mapping[str, Any], arrays: Arrays) -> Normality:
     return replace(
         normality, lessons=Lessons.unpack(header["lessons"], arrays, normality.dims), _hash=[]
     )
+
+
+def _packed(name: str, bank: Bank) -> Arrays:
+    """A bank as it stands in a file: its tokens, and when each was seen (-1: not known)."""
+    moments_s = bank.moments_s
+    if moments_s is None:
+        moments_s = np.full(len(bank), -1.0, np.float32)
+    return {name: bank.tokens, f"{name}_moments": moments_s}
+
+
+def _bank(arrays: Arrays, name: str, dim: int) -> Bank:
+    """What `_packed` gave; KeyError or ValueError when it is none."""
+    tokens = checked.array(arrays, name, (None, dim))
+    moments_s = checked.array(arrays, f"{name}_moments", (len(tokens),))
+    return Bank(tokens, moments_s if (moments_s >= 0).all() else None)

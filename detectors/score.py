@@ -32,6 +32,8 @@ class Score:
     `text`: one short English clause for people: "faster than anything seen here".
     `moving`, `standing`: of what moves, and of what stands out from the scene; `value` is the
     larger. `gate`: see `Gate`.
+    `nearest_s`: when what was most like it among what is normal was seen, seconds into the footage
+    that was learned from (`Facts.moment` says it for people); None where there is nothing.
     """
 
     t_s: float
@@ -42,3 +44,4 @@ class Score:
     moving: float = 0.0
     standing: float = 0.0
     gate: Gate = "scored"
+    nearest_s: float | None = None

@@ -72,18 +72,20 @@ class Smoother:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a frame's score is what it is: parts (sum 1), region, clause."""
+    """Why a frame's score is what it is: parts (sum 1), region, clause, and when the nearest normal
+    thing was seen, seconds into the footage learned from (None: not known)."""
 
     parts: dict[str, float]
     region: Region
     text: str
+    nearest_s: float | None = None
 
 
 def score_of(t_s: float, value: float, reason: Reason | None) -> Score:
     """The score as others see it; nothing to explain where there is nothing."""
     if value <= 0.0 or reason is None:
         return Score(t_s, 0.0, {}, None, "nothing unusual")
-    return Score(t_s, value, reason.parts, reason.region, reason.text)
+    return Score(t_s, value, reason.parts, reason.region, reason.text, nearest_s=reason.nearest_s)
 
 
 def region_of(tokens: Tokens | Figures, surprise: NDArray[np.float64], top: int) -> Region:

@@ -104,6 +104,8 @@ def learn_from(
     with Detector(fitter.encoder) as detector, SourceReader(sources, fps) as reader:
         detector.add(_CAMERA, None, fitter)
         for index, seen in reader.windows():
+            if read != index + 1:
+                fitter.begin(sources[index].masked)
             read = index + 1
             shape = same_shape(shape, seen.window.frames[-1].shape, sources[index])
             # Generations of one source are not to be taken for those of another.

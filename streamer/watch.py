@@ -208,6 +208,9 @@ class CameraWatch:
             text="" if score is None else score.text,
             parts={} if score is None else _short_parts(score),
             conditions=tuple(sorted(self.conditions - _DECIDED)),
+            nearest_s=(
+                None if score is None or score.nearest_s is None else short(score.nearest_s)
+            ),
         )
         if self._record is not None and self._normality is not None:
             self._record(row)

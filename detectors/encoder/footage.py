@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -219,11 +220,12 @@ def _motion(
 
 
 def _open(folder: Path, name: str, clip: str, camera: str, foreign: bool) -> Run:
-    parts = [
-        np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
-        for part in ("details", *(f"{name}-{part}" for part in PARTS))
-    ]
-    return Run(clip, camera, float(name.split("-", maxsplit=1)[0]), *parts, foreign)
+    def part(of: str) -> NDArray[Any]:
+        return np.asarray(np.load(folder / f"{of}.npy", mmap_mode="r", allow_pickle=False))
+
+    picks, flow, difference = (part(f"{name}-{of}") for of in PARTS)
+    speed = float(name.split("-", maxsplit=1)[0])
+    return Run(clip, camera, speed, part("details"), picks, flow, difference, foreign)
 
 
 def _key(path: Path, px: int, period_s: float, speeds: Sequence[float]) -> str:

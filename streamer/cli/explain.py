@@ -74,6 +74,8 @@ def _lines(one: Explained) -> list[str]:
         lifted = f", lifted from {one.asked:.2f}" if one.threshold > one.asked else ""
         lines.append(f"  threshold  {one.threshold:.2f}{lifted}")
         lines.append(f"  compared   {one.compared}")
+        if one.nearest is not None:
+            lines.append(f"  most like  {one.nearest}, in what was learned from")
         if one.expected_per_day is not None:
             lines.append(f"  expected   {one.expected_per_day:.2g} a day on normal footage")
     if row.conditions:

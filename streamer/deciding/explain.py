@@ -46,8 +46,9 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Explained:
     """One moment of one camera. `steps`: the gates in order, the last the one that stopped it, if
-    any did. `threshold`: what held then; `asked`: without drift. `event`: start of the event that
-    it belongs to. `higher`: a row beside it with a higher score."""
+    any did. `nearest`: when, in the footage that was learned from, what is most like it was seen;
+    None where nothing is unusual. `threshold`: what held then; `asked`: without drift. `event`:
+    start of the event that it belongs to. `higher`: a row beside it with a higher score."""
 
     camera: str
     source: str
@@ -57,6 +58,7 @@ class Explained:
     asked: float
     expected_per_day: float | None
     compared: str
+    nearest: str | None
     drift: str | None
     steps: tuple[Step, ...]
     event_utc_s: float | None
@@ -95,6 +97,7 @@ class Explained:
             "asked_threshold": self.asked,
             "expected_per_day": self.expected_per_day,
             "compared_with": self.compared,
+            "nearest_normal": self.nearest,
             "drift": self.drift,
             "gates": [
                 {"gate": step.name, "passed": step.passed, "text": step.text} for step in self.steps
@@ -171,6 +174,7 @@ class _Explainer:
             asked=asked,
             expected_per_day=calibration.expected_per_day(row.score) if scored else None,
             compared=_compared(row, calibration) if scored else "",
+            nearest=None if row.nearest_s is None else self._camera.learned.moment(row.nearest_s),
             drift=None if drift is None else drift.text,
             steps=tuple(steps[: stopped[0] + 1] if stopped else steps),
             event_utc_s=event_s,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alerts.event import Provenance
 from detectors.calibration import Calibration
+from detectors.facts import Facts
 from detectors.normality import load
 from sorawatch import ConfigError, NormalityError
 from streamer.deciding.redecide import Footage, Settings
@@ -83,7 +84,8 @@ class ReplayedSource:
 
 @dataclass(frozen=True)
 class ReplayedCamera:
-    """One camera of a replay. `today`: the settings that it was replayed with."""
+    """One camera of a replay. `today`: the settings that it was replayed with. `learned`: where its
+    normality comes from."""
 
     name: str
     facts: CameraReplay
@@ -91,6 +93,7 @@ class ReplayedCamera:
     sources: tuple[ReplayedSource, ...]
     today: Settings
     provenance: Provenance
+    learned: Facts
 
 
 @dataclass(frozen=True)
@@ -173,4 +176,6 @@ def _camera(folder: Path, name: str, facts: CameraReplay) -> ReplayedCamera:
     provenance = Provenance(
         model=facts.model_sha256, normal=facts.normal_sha256, config=facts.config_sha256
     )
-    return ReplayedCamera(name, facts, normality.calibration, sources, today, provenance)
+    return ReplayedCamera(
+        name, facts, normality.calibration, sources, today, provenance, normality.facts
+    )

@@ -23,6 +23,7 @@ from streamer.trace.schema import (
     UNSCORED,
     VERSION,
     VERSION_KEY,
+    WITH_GAPS,
     WORDS,
     Gate,
     TraceRow,
@@ -33,7 +34,7 @@ MAX_ROWS: Final = 100_000_000
 
 _MAX_WORDS: Final = 100_000
 _MAX_GROUP_ROWS: Final = 1_000_000
-_NOT_FINITE: Final = frozenset({"score", "moving", "standing", *REGION})
+_NOT_FINITE: Final = frozenset({"score", "moving", "standing"}) | WITH_GAPS
 _GATES: Final = frozenset(gate.value for gate in Gate)
 _SHARES: Final = frozenset({"changed", *PARTS})
 
@@ -112,6 +113,7 @@ class Trace:
             text=value["text"],
             parts={name: float(value[name]) for name in PARTS if value[name] > 0},
             conditions=tuple(conditions.split()),
+            nearest_s=None if np.isnan(value["nearest_s"]) else float(value["nearest_s"]),
         )
 
 
@@ -246,7 +248,7 @@ def _batches(path: Path, names: Sequence[str]) -> Iterator[Any]:
 
 
 def _numbers(path: Path, name: str, array: Any) -> NDArray[Any]:
-    if array.null_count and name not in REGION:
+    if array.null_count and name not in WITH_GAPS:
         raise ReplayError(f"{path}: broken: the column {name} has gaps")
     values = np.asarray(array.to_numpy(zero_copy_only=False))
     if values.dtype.kind == "f":

@@ -53,8 +53,11 @@ class TraceRow:
     `region`: x, y, width, height as shares of the picture. `parts`: shares of the score, those
     above 0, by the names of `PARTS`. `conditions`: what is wrong with the pictures, in order of
     name, as far as it does not depend on decisions: dark, frozen, other_size, slow, tampered.
+    `nearest_s`: seconds into the footage that was learned from, when what is most like it was seen;
+    None where nothing is unusual.
 
-    `changed`, `region` and `parts` hold 32-bit floats, so that a file gives them back bit for bit.
+    `changed`, `region`, `parts` and `nearest_s` hold 32-bit floats, so that a file gives them back
+    bit for bit.
     """
 
     frame: int
@@ -71,6 +74,7 @@ class TraceRow:
     text: str = ""
     parts: dict[str, float] = field(default_factory=dict)
     conditions: tuple[str, ...] = ()
+    nearest_s: float | None = None
 
 
 def short(value: float) -> float:

@@ -24,6 +24,7 @@ __all__ = [
     "UNSCORED",
     "VERSION",
     "VERSION_KEY",
+    "WITH_GAPS",
     "WORDS",
     "Gate",
     "TraceRow",
@@ -34,6 +35,8 @@ VERSION: Final = "1"
 VERSION_KEY: Final = b"sorawatch.trace"
 
 REGION: Final = ("x", "y", "width", "height")
+WITH_GAPS: Final = frozenset({*REGION, "nearest_s"})
+"""Columns that are null where there is nothing to tell."""
 
 _WORDS: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -49,6 +52,7 @@ SCHEMA: Final = pa.schema(
         pa.field("strange", pa.bool_(), nullable=False),
         pa.field("changed", pa.float32(), nullable=False),
         *(pa.field(name, pa.float32()) for name in REGION),
+        pa.field("nearest_s", pa.float32()),
         pa.field("text", _WORDS, nullable=False),
         *(pa.field(name, pa.float32(), nullable=False) for name in PARTS),
         pa.field("conditions", _WORDS, nullable=False),

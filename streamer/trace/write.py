@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sorawatch import ResourceError
-from streamer.trace.schema import COLUMNS, PARTS, REGION, SCHEMA, WORDS, TraceRow
+from streamer.trace.schema import COLUMNS, PARTS, REGION, SCHEMA, WITH_GAPS, WORDS, TraceRow
 
 ROWS_IN_GROUP: Final = 18_000
 """An hour at five a second: what is held in memory, and read at once."""
@@ -63,6 +63,7 @@ class TraceWriter:
         pending["changed"].append(row.changed)
         for name, share in zip(REGION, row.region or (None,) * 4, strict=True):
             pending[name].append(share)
+        pending["nearest_s"].append(row.nearest_s)
         pending["text"].append(row.text)
         for name in PARTS:
             pending[name].append(row.parts.get(name, 0.0))
@@ -101,7 +102,7 @@ class TraceWriter:
         values, kind = self._pending[name], SCHEMA.field(name).type
         if name in WORDS:
             return pa.array(values, pa.string()).dictionary_encode()
-        if name in REGION:
+        if name in WITH_GAPS:
             return pa.array([None if v is None else np.float32(v) for v in values], kind)
         # Through numpy: pyarrow alone would take a NaN for a null here and there.
         return pa.array(np.array(values, kind.to_pandas_dtype()), kind, from_pandas=False)

@@ -268,14 +268,46 @@ def test_empty_street_is_normal_too() -> None:
     assert max(values) > threshold.value
 
 
+def passage(seed: int, frames: int) -> list[scene.Luma]:
+    """Somebody passes from second 12.2 to 14.6, else nothing happens."""
+    rng = np.random.default_rng(seed)
+    person = scene.Walker(70.0, 40.0, 1.5, scene.texture(rng), start=61, end=73)
+    return scene.render(rng, [person], frames)
+
+
+def test_a_score_names_the_nearest_normal_moment(tmp_path: Path) -> None:
+    """Whatever is unusual is told beside the moment of the footage that was most like it, by source
+    and time in it; also after the file was read again."""
+    fitter = NormalityFitter()
+    fitter.begin("quiet.mp4")
+    for window in scene.windows(scene.render(np.random.default_rng(2), [], 100)):
+        fitter.add(window)
+    fitter.begin("passage.mp4")
+    for window in scene.windows(passage(1, 300)):
+        fitter.add(replace(window, generation=1))
+    fitter.finish().save(tmp_path / "gate.normal")
+    normality = load(tmp_path / "gate.normal")
+    with Detector() as detector:
+        detector.add("gate", normality)
+        scores = [detector.step([("gate", w)])[0] for w in scene.windows(passage(5, 80))]
+    told = {
+        normality.facts.moment(score.nearest_s)
+        for score in scores
+        if score is not None and score.nearest_s is not None
+    }
+    assert told
+    assert told <= {f"0:{second} of passage.mp4" for second in range(12, 16)}
+    assert scores[0] is not None
+    assert scores[0].nearest_s is None  # nothing is unusual, so nothing is compared
+
+
+def test_live_learning_tells_moments_since_it_began(normality: Normality) -> None:
+    """Without sources, as when it learned live, a moment is how long it had learned."""
+    assert normality.facts.moment(3725.4) == "1:02:05 after learning began"
+
+
 def test_one_passage_is_known_afterwards() -> None:
     """At a quiet camera one person passed while it learned: the next one is not a sensation."""
-
-    def passage(seed: int, frames: int) -> list[scene.Luma]:
-        rng = np.random.default_rng(seed)
-        person = scene.Walker(70.0, 40.0, 1.5, scene.texture(rng), start=61, end=73)
-        return scene.render(rng, [person], frames)
-
     fitter = NormalityFitter()
     for window in scene.windows(passage(1, 300)):
         fitter.add(window)
