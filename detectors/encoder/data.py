@@ -35,9 +35,6 @@ GROUP = 6
 
 _KINDS = (Kind.NORMAL, Kind.FAST, Kind.SCALED, Kind.TURNED, Kind.FOREIGN, Kind.SLOW)
 _SHARES = (0.25, 0.2, 0.15, 0.12, 0.2, 0.08)
-_STRANGERS = 0.6
-"""Of foreign things, the share that comes from footage of such things, where there is any."""
-
 _PLANTED, _CLEAR = 0.15, 0.02
 """A cell is planted when this share of it is covered, clear when less than that is."""
 
@@ -98,7 +95,7 @@ class Batches:
         for run in runs:
             if len(run) < frames + 1:
                 continue
-            if run.speed == 1.0 and not run.foreign:
+            if run.speed == 1.0:
                 self._clips[(run.camera, run.name)].append(run)
             self._speeds[(run.camera, run.speed)].append(run)
         if not self._clips:
@@ -108,7 +105,6 @@ class Batches:
         self._known: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
         self._keys = sorted(self._clips)
         self._cameras = sorted({camera for camera, _ in self._keys})
-        self._strangers = sorted({run.camera for run in runs if run.foreign})
         seconds = np.array([sum(len(r) for r in self._clips[k]) for k in self._keys], float)
         # Long clips more often, but not so often that few cameras make up all of it.
         weights = np.sqrt(seconds)
@@ -249,8 +245,6 @@ class Batches:
             speed = 0.5
         elif kind == Kind.FOREIGN:
             others = [c for c in self._cameras if c != camera]
-            if self._strangers and (not others or rng.random() < _STRANGERS):
-                others = self._strangers
             if not others:
                 return None
             camera = others[int(rng.integers(len(others)))]

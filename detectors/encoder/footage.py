@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -39,8 +38,7 @@ class Run:
     `flow` (N, h, w, 2) float16, px per frame; `difference` (N, h, w) uint8, zero where nothing
     moves. `details` (M, 2h, 2w) uint8: luma of the whole clip, of which frame i is number
     `picks[i]`. `camera`: runs of the same camera share it. `speed`: 2.0 shows twice
-    as much footage from frame to frame as a live camera would. `foreign`: nothing in it is normal
-    anywhere, it is there to be planted elsewhere.
+    as much footage from frame to frame as a live camera would.
     """
 
     name: str
@@ -50,7 +48,6 @@ class Run:
     picks: NDArray[np.int64]
     flow: NDArray[np.float16]
     difference: NDArray[np.uint8]
-    foreign: bool = False
 
     def __len__(self) -> int:
         """Frames."""
@@ -81,19 +78,18 @@ def load_runs(
     *,
     analysis_px: int = 180,
     period_s: float = 0.2,
-    foreign: bool = False,
 ) -> list[Run]:
     """The clip's runs, one for each speed and phase, from the cache or made now.
 
-    At speed 1 every phase of the decimation up to two is a run of its own. `foreign` as in `Run`.
-    SourceError when the clip cannot be decoded or its size changes.
+    At speed 1 every phase of the decimation up to two is a run of its own. SourceError when the
+    clip cannot be decoded or its size changes.
     """
     key = _key(path, analysis_px, period_s, speeds)
     folder = cache / key
     if not (folder / "done").exists():
         _make(path, speeds, folder, analysis_px, period_s)
     names = (folder / "done").read_text().split()
-    return [_open(folder, name, path.name, camera, foreign) for name in names]
+    return [_open(folder, name, path.name, camera) for name in names]
 
 
 def frames_of(path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
@@ -219,13 +215,12 @@ def _motion(
     return flow, difference
 
 
-def _open(folder: Path, name: str, clip: str, camera: str, foreign: bool) -> Run:
-    def part(of: str) -> NDArray[Any]:
-        return np.asarray(np.load(folder / f"{of}.npy", mmap_mode="r", allow_pickle=False))
-
-    picks, flow, difference = (part(f"{name}-{of}") for of in PARTS)
-    speed = float(name.split("-", maxsplit=1)[0])
-    return Run(clip, camera, speed, part("details"), picks, flow, difference, foreign)
+def _open(folder: Path, name: str, clip: str, camera: str) -> Run:
+    parts = [
+        np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+        for part in ("details", *(f"{name}-{part}" for part in PARTS))
+    ]
+    return Run(clip, camera, float(name.split("-", maxsplit=1)[0]), *parts)
 
 
 def _key(path: Path, px: int, period_s: float, speeds: Sequence[float]) -> str:

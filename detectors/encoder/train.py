@@ -254,12 +254,12 @@ def _footage(config: TrainConfig, cache: Path) -> tuple[list[Run], list[Run]]:
         for path in find_footage(root, [entry.files]):
             camera = entry.camera or str(path.relative_to(root))
             try:
-                runs = load_runs(path, camera, SPEEDS, cache, foreign=entry.foreign)
+                runs = load_runs(path, camera, SPEEDS, cache)
             except SourceError as exc:
                 log.warning("left out: %s", exc)
                 continue
             (held_out if path in held else training).extend(runs)
-    if all(run.foreign for run in training):
+    if not training:
         raise SourceError("no footage to train on could be read", "not_found")
     return training, held_out
 

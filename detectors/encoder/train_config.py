@@ -28,14 +28,10 @@ class _Section(BaseModel):
 
 
 class FootageConfig(_Section):
-    """`files`: a pattern below the footage's root; `camera`: theirs, or each its own.
-
-    `foreign`: footage to plant from only, what moves in it is nowhere taken for normal.
-    """
+    """`files`: a pattern below the footage's root; `camera`: theirs, or each its own."""
 
     files: str
     camera: str | None = None
-    foreign: bool = False
 
 
 class ModelConfig(_Section):

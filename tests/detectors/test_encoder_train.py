@@ -3,7 +3,7 @@
 import csv
 import json
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -420,26 +420,6 @@ def test_batches_plant_things_and_say_where(runs: list[Run]) -> None:
     assert set(np.unique(batch.planted)) == {-1.0, 0.0, 1.0}
     assert Kind.FAST in batch.kind
     assert np.bincount(batch.group).tolist() == [6, 6, 6, 6]
-
-
-def test_foreign_footage_is_planted_and_never_normal(runs: list[Run]) -> None:
-    """One camera has nobody to take foreign things from; footage of such things gives it some, and
-    no window is cut from that."""
-    own = [run for run in runs if run.camera == "a"]
-    strangers = [replace(run, foreign=True) for run in runs if run.camera == "b"]
-    alone, with_them = (Batches(r, 8, (48, 64), seed=3) for r in (own, own + strangers))
-    assert with_them.clips == alone.clips == 2
-    assert Kind.FOREIGN not in alone.batch(0, 48).kind
-    assert Kind.FOREIGN in with_them.batch(0, 48).kind
-
-
-def test_foreign_footage_alone_is_refused(tmp_path: Path) -> None:
-    """There must be something that is normal."""
-    config = make_config(
-        tmp_path / "c.yaml", footage=[{"files": "b/*", "foreign": True}], held_out=[]
-    )
-    with pytest.raises(SourceError, match="no footage to train on"):
-        train(config, tmp_path / "out")
 
 
 def test_too_short_footage_is_refused(runs: list[Run]) -> None:
