@@ -88,7 +88,8 @@ def observation_of(row: TraceRow, calibration: Calibration) -> Observation:
         region=row.region,
         parts={name: round(share, 4) for name, share in row.parts.items()},
         text=row.text,
-        expected_per_day=calibration.expected_per_day(row.score),
+        # Asked only of what can be part of an event: it costs more than the judge does.
+        expected_per_day=calibration.expected_per_day(row.score) if row.score > 0 else None,
     )
 
 

@@ -171,7 +171,7 @@ class CameraCapture:
             receipt_ns = self._grab(reader)
             if receipt_ns is None:
                 return
-            number += 1
+            number = reader.number if isinstance(reader, FootageReader) else number + 1
             stamp = clock.stamp(reader.pts_s, receipt_ns)
             if self._state is not CameraState.ONLINE:
                 self._go(CameraState.ONLINE)

@@ -2,19 +2,27 @@
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from sorawatch import SourceError
+from streamer.capture.folder_reader import FolderReader
 from streamer.capture.footage import Footage
 from streamer.capture.frame import Validity
 from streamer.capture.reader import Picture, Reader
 from streamer.capture.source import Source
+from streamer.capture.video_reader import VideoReader
 
 log = logging.getLogger(__name__)
+
+
+_SEEK_S: Final = 5.0  # nearer than this, reading on is as quick
 
 
 class FootageReader:
     """A `Reader` of `Footage`. `utc_ns`: of the frame grabbed last, ns since 1970.
 
+    `number`: of that frame among all, counted from 0, those that were left out included (of pieces
+    that are opened). Where much is left out it seeks, and checks that it came where it should.
     A piece that cannot be opened is passed over with a warning, unless none can.
     """
 
@@ -27,6 +35,7 @@ class FootageReader:
         self._none_yet = True
         self._origin_ns = self._pieces[0].start_utc_ns
         self.utc_ns = self._origin_ns
+        self.number = -1
         self.reads_ahead = True
         self._reader = first = self._next()
         if first is None:
@@ -53,8 +62,8 @@ class FootageReader:
                 self._reader.close()
                 self._reader = self._next()
                 continue
-            start_ns = self._pieces[self._at].start_utc_ns
-            self.utc_ns = start_ns + round((self._reader.pts_s or 0.0) * 1e6) * 1000
+            self.number += 1
+            self.utc_ns = self._utc_ns(self._reader)
             if self._to_ns is not None and self.utc_ns >= self._to_ns:
                 return False
             if self._from_ns is None or self.utc_ns >= self._from_ns:
@@ -79,7 +88,7 @@ class FootageReader:
         while self._at + 1 < len(self._pieces):
             self._at += 1
             try:
-                reader = self._opener(self._pieces[self._at].source)
+                reader = self._open()
             except SourceError as exc:
                 if len(self._pieces) == 1:
                     raise
@@ -91,3 +100,23 @@ class FootageReader:
         if fault is not None and self._none_yet:
             raise fault
         return None
+
+    def _open(self) -> Reader:
+        """Open the piece, at a frame not later than the first that is wanted."""
+        piece = self._pieces[self._at]
+        reader = self._opener(piece.source)
+        if self._from_ns is None or not isinstance(reader, VideoReader | FolderReader):
+            return reader
+        far_s = (self._from_ns - piece.start_utc_ns) / 1e9 - _SEEK_S
+        if far_s <= 0:
+            return reader
+        passed = reader.seek(far_s)
+        if passed is None:  # it may be anywhere
+            reader.close()
+            return self._opener(piece.source)
+        self.number += passed
+        return reader
+
+    def _utc_ns(self, reader: Reader) -> int:
+        """To the microsecond, so that the same times come of a file that was cut."""
+        return self._pieces[self._at].start_utc_ns + round((reader.pts_s or 0.0) * 1e6) * 1000

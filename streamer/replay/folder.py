@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -88,14 +89,17 @@ def write_events(out: Path, manifest: Manifest) -> list[Event]:
 
     The same replay gives the same bytes.
     """
-    drafts: list[EventDraft] = []
+    drafts: list[tuple[float, EventDraft]] = []
     for camera, replay in manifest.cameras.items():
         for source in replay.sources:
             if source.file is not None:
-                drafts += read_told(told_path(out, camera, source.file.partition(".")[0]))
-    drafts.sort(key=lambda draft: draft.time)  # stable: a camera's own order stays
+                told = read_told(told_path(out, camera, source.file.partition(".")[0]))
+                # What ends with another thing is told after it, though its time may be earlier.
+                made_s = accumulate((draft.time for draft in told), max)
+                drafts += zip(made_s, told, strict=True)
+    drafts.sort(key=lambda one: one[0])  # stable: the order in which a run told them stays
     stream = stream_of(manifest)
-    events = [Event.of(draft, stream, seq) for seq, draft in enumerate(drafts, 1)]
+    events = [Event.of(draft, stream, seq) for seq, (_, draft) in enumerate(drafts, 1)]
     write_atomic(out / EVENTS, b"".join(wire.encode(event) + b"\n" for event in events))
     return events
 

@@ -99,7 +99,6 @@ class _Job:
         normality = load(order.normal)
         provenance = Provenance(
             model=None if session is None else session.sha256,
-            normal=normality.sha256,
             config=order.config_sha256,
         )
         setting = Setting(order.camera, order.config, normality, provenance, order.out)
