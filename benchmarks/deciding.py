@@ -11,8 +11,6 @@ its own, whose highest memory is reported.
 
 import argparse
 import json
-import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -42,6 +40,13 @@ from streamer.trace.schema import PARTS, SCHEMA
 from streamer.trace.write import ROWS_IN_GROUP
 from tests.detectors import scene
 
+_COMMAND = """
+import re, sys, time, streamer.cli
+status = streamer.cli.main()
+memory = re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]
+print(round(time.process_time(), 2), memory, file=sys.stderr)
+sys.exit(status)
+"""
 FPS = 5
 START_S = 1_763_769_600.0
 HOUR = 3600 * FPS
@@ -173,21 +178,17 @@ def decide(folder: Path, alerts_per_day: float) -> None:
 
 def tune(folder: Path, *options: str) -> None:
     """`sorawatch tune` in a process of its own."""
-    command = [sys.executable, "-c", "import sys, streamer.cli; sys.exit(streamer.cli.main())"]
+    command = [sys.executable, "-c", _COMMAND]
     command += ["tune", str(folder), "--alerts-per-day", "2", "--json", *options]
     began_s = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        out = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    found = json.loads(out)
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    cpu_s, memory_kb = done.stderr.split()[-2:]
+    found = json.loads(done.stdout)
     report(
         "tune", set=folder.name, labels=bool(options),
         alerts=sum(len(camera["alerts"]) for camera in found["cameras"]),
         wall_s=round(time.perf_counter() - began_s, 2),
-        cpu_s=round(used.ru_utime + used.ru_stime, 2), memory_mb=used.ru_maxrss // 1024,
+        cpu_s=float(cpu_s), memory_mb=int(memory_kb) // 1024,
     )  # fmt: skip
 
 
@@ -201,7 +202,6 @@ def main() -> None:
             decide(folder, 2.0)
             tune(folder)
             tune(folder, "--labels", str(label(folder)))
-    report("deciding", memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 if __name__ == "__main__":

@@ -79,8 +79,8 @@ class Watched:
 
 def _since(t_s: Floats, seen: NDArray[np.bool_]) -> Floats:
     """How long ago `seen` was last true, or the beginning."""
-    newest = np.maximum.accumulate(np.where(seen, np.arange(len(t_s)), -1))
-    return np.asarray(t_s - np.where(newest >= 0, t_s[newest], 0.0))
+    newest_s = np.maximum.accumulate(np.where(seen, t_s, 0.0))  # media time never goes back
+    return np.asarray(t_s - newest_s)
 
 
 class _Origin(NamedTuple):

@@ -27,6 +27,8 @@ from streamer.capture.source import Source
 from streamer.cli import main
 from streamer.config import parse_duration
 from streamer.config_load import load_config
+from streamer.deciding.redecide import redecide
+from streamer.deciding.replayed import open_replay
 from streamer.demo.render import encode_h264, render_scene
 from streamer.fit import fit
 from streamer.judging import CalibratedJudge, judge_settings, observation_of
@@ -62,8 +64,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """People walk; somebody runs; the picture goes black while people walk."""
     folder = tmp_path_factory.mktemp("place")
     films = {name: folder / f"{name}.mp4" for name in ("ordinary", "runner", "black")}
-    write_ordinary(films["ordinary"], 30)
-    write_runner(films["runner"], 12)
+    write_ordinary(films["ordinary"], 20)
+    write_runner(films["runner"], 12, at_s=4.0)
     seen = list(render_scene(SEED, LAYOUT, 5, fps=FPS, size=SIZE, crowd=3.0, take=2))
     nothing = [np.zeros_like(seen[0])] * round(BLACK_S * FPS)
     encode_h264([*seen, *nothing, *seen[:20]], films["black"], FPS)
@@ -172,6 +174,26 @@ def decided(whole: Path) -> list[dict[str, Any]]:
                 found += judge.step(seen, strange=row.strange)
         found += judge.close(source.end_utc_s, "stopped")
     return [draft.model_dump(mode="json") for draft in found]
+
+
+def test_deciding_again_in_whole_arrays_gives_what_was_told(whole: Path) -> None:
+    """What tune and compare decide from a trace are the very events that replay wrote."""
+    replay = open_replay(whole)
+    found = []
+    for camera, source in replay.sources():
+        found += redecide(
+            source.footage(),
+            camera.calibration,
+            camera.today,
+            camera=camera.name,
+            facts=source.facts,
+            provenance=camera.provenance,
+        )
+    told = [event for event in events_of(whole) if event["kind"] == "anomaly"]
+    assert [draft.model_dump(mode="json", exclude={"snapshot"}) for draft in found] == [
+        {k: v for k, v in event.items() if k not in ("schema", "stream", "seq", "snapshot")}
+        for event in told
+    ]
 
 
 def test_a_trace_decides_as_replay_did(whole: Path) -> None:

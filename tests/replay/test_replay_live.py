@@ -27,9 +27,9 @@ pytestmark = [
 
 FPS = 5.0  # every frame is analysed, live as well, whichever it begins with
 FRAME_S = 1 / FPS
-RUNS_AT_S = 5.0
-SCENE_S = 11
-BLACK_S = 4.0
+RUNS_AT_S = 4.0
+SCENE_S = 9
+BLACK_S = 3.6
 
 
 def film(
@@ -61,7 +61,7 @@ def test_live_and_replay_tell_the_same(tmp_path: Path) -> None:
     Times are the same within a frame. A live connection passes over its first frames, so nothing
     happens in those: what is the same is then what is made of the same frames.
     """
-    ordinary = film(tmp_path / "ordinary.mp4", 30, 7.0)
+    ordinary = film(tmp_path / "ordinary.mp4", 20, 7.0)
     runner = film(
         tmp_path / "runner.mp4", SCENE_S, "still", EventPlan("runner", RUNS_AT_S), black_s=BLACK_S
     )
