@@ -101,7 +101,8 @@ class Schedule:
             return UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)
         except (KeyError, ValueError, OSError) as exc:
             raise ValueError(
-                f"{self.time_zone!r:.60} is no time zone known here, such as Europe/Berlin or UTC"
+                f"{self.time_zone!r:.60} is no time zone known here, such as Europe/Berlin or UTC "
+                "(is tzdata installed?)"
             ) from exc
 
     def local(self, utc_s: float) -> datetime:

@@ -65,7 +65,7 @@ def measure(
     cpu_s = {}
     for count in (1, minutes):
         sources = [Source.parse(str(film))] * count
-        runs: list[Run] = gather(sources, start_utc_s=START_UTC_S, unbroken=True)
+        runs: list[Run] = gather(sources, "plaza", start_utc_s=START_UTC_S, unbroken=True)
         before_s = _cpu_s()
         done = replay(runs, config, "plaza", folder / f"out{count}")
         cpu_s[count] = _cpu_s() - before_s

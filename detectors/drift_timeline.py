@@ -26,61 +26,9 @@ from detectors.drift import (
     drift_text,
     scene_text,
 )
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
+from detectors.watched import Floats, Rows, Watched
 
 _LONGEST_PEAKS: Final = round(WINDOWS_S[-1] / BLOCK_S)
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """Scores of one camera in order, and what of them no calibration changes.
-
-    `value`: (n,) >= 0. `t_s`: (n,) media time from the first of them. `foreign_s`, `familiar_s`:
-    (n,) for how long the scene has been another one, or the learned one; None where it always was.
-    `block_ends`: (k,) rows with which a block ends. `peaks`: (p,) event peaks, `peak_rows`: with
-    which row each was known, `peak_s`: its media time.
-    """
-
-    value: Floats
-    t_s: Floats
-    foreign_s: Floats | None
-    familiar_s: Floats | None
-    block_ends: Rows
-    peaks: Floats
-    peak_rows: Rows
-    peak_s: Floats
-
-    @classmethod
-    def of(cls, value: Floats, passed_s: Floats, foreign: NDArray[np.bool_]) -> "Watched":
-        """`value`, `passed_s`, `foreign`: (n,) as `DriftWatch.step` takes them, but that less than
-        a block may pass from one to the next. ValueError."""
-        if len(passed_s) and passed_s.max() >= BLOCK_S:
-            raise ValueError(f"at least {BLOCK_S:g} s pass between two scores")
-        t_s, n = np.cumsum(passed_s), len(value)
-        last = float(t_s[-1]) if n else 0.0
-        edges = np.arange(1.0, last // BLOCK_S + 1.0) * BLOCK_S
-        ends = np.unique(np.searchsorted(t_s, edges, side="left")).astype(np.int64)
-        ends = ends[ends < n]
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.int64) if len(ends) else ends
-        highest = np.zeros(0)
-        if len(ends):
-            highest = np.maximum(np.maximum.reduceat(value[: ends[-1]], starts), 0.0)
-        before = np.concatenate([[0.0, 0.0], highest])[: len(highest)]
-        middle = np.concatenate([[0.0], highest])[: len(highest)]
-        top = np.flatnonzero((middle > 0) & (before < middle) & (middle >= highest))
-        foreign_s = familiar_s = None
-        if foreign.any():
-            foreign_s, familiar_s = _since(t_s, ~foreign), _since(t_s, foreign)
-        at = ends[top]
-        return cls(value, t_s, foreign_s, familiar_s, ends, middle[top], at, t_s[at])
-
-
-def _since(t_s: Floats, seen: NDArray[np.bool_]) -> Floats:
-    """How long ago `seen` was last true, or the beginning."""
-    newest_s = np.maximum.accumulate(np.where(seen, t_s, 0.0))  # media time never goes back
-    return np.asarray(t_s - newest_s)
 
 
 class _Origin(NamedTuple):
@@ -214,6 +162,13 @@ class _Walk:
         self._tallies = [_Reached(watched, tally) for tally in self._limits.tallies]
         self._ends: list[int] = watched.block_ends.tolist()
         self._end_s: list[float] = watched.t_s[watched.block_ends].tolist()
+        ends, t_s = watched.block_ends, watched.t_s[watched.block_ends]
+        floods = self._tallies[-1].reached(ends, t_s, self._limits.flooded)
+        drifts = [one.reached(ends, t_s, one.tally.drifted) for one in self._tallies]
+        # Block ends at which there may be too many alerts, and at which there may be drift too.
+        self._floods: list[int] = np.flatnonzero(floods).tolist()
+        self._busy: list[int] = np.flatnonzero(np.any([floods, *drifts], axis=0)).tolist()
+        self._may_flood = floods
         self._drift: Drift | None = None
         self._began_s = self._from_s = 0.0
         self._lifted_s = -np.inf
@@ -224,8 +179,7 @@ class _Walk:
         self._scene: tuple[bool | None, int | None] = (None, None)  # changed then, and the row
 
     def run(self) -> None:
-        busy = self._busy()
-        block, row = 0, 0  # the next block end; what is before this row is done
+        busy, block, row = self._busy, 0, 0  # the next block end; what is before this row is done
         while True:
             if self._drift is None and self._lifted_s == -np.inf:
                 # All is as learned: nothing happens before one of these.
@@ -262,17 +216,6 @@ class _Walk:
         flood = bisect_left(self._floods, block + 1)
         flood = self._floods[flood] if flood < len(self._floods) else len(self._ends)
         return max(block + 1, min(bisect_left(self._end_s, until_s), flood))
-
-    def _busy(self) -> list[int]:
-        """Block ends at which there may be too many events."""
-        ends, t_s = self._seen.block_ends, self._seen.t_s[self._seen.block_ends]
-        busy = self._tallies[-1].reached(ends, t_s, self._limits.flooded)
-        self._floods: list[int] = np.flatnonzero(busy).tolist()
-        self._may_flood = busy.copy()
-        for one in self._tallies:
-            busy |= one.reached(ends, t_s, one.tally.drifted)
-        found: list[int] = np.flatnonzero(busy).tolist()
-        return found
 
     def _next_scene(self, row: int) -> int | None:
         """The first row from `row` on with which the scene is said to be another, or no longer."""

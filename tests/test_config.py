@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import configs
 from sorawatch import ConfigError
-from streamer.config import Config, fingerprint, resolve
+from streamer.config import Config, JudgeConfig, fingerprint, resolve
 from streamer.config_load import MAX_BYTES, load_config, parse_config
+from streamer.judging import judge_settings
 
 ONE = "cameras: {gate: {source: rtsp://10.0.0.20/1}}\n"
 
@@ -54,6 +55,50 @@ def test_reload_sees_only_real_differences() -> None:
     assert changed["gate"] != plain["gate"]
     assert fingerprint(changed["gate"]) != fingerprint(plain["gate"])
     assert resolve(read(ONE + "metrics: {listen: null}\n")) == plain
+
+
+ZONED = """
+cameras:
+  gate:
+    source: 0
+    judge:
+      zones:
+        - {name: road, exclude: [[0, 0], [1, 0], [1, 0.3]], by: overlap}
+        - name: yard
+          include: [[0, 0.5], [1, 0.5], [1, 1], [0, 1]]
+      schedule: {time_zone: Europe/Berlin, alert: ["mon-fri 18:00-06:00", "sat,sun 00:00-24:00"]}
+"""
+
+
+def test_zones_and_a_schedule_reach_the_judge() -> None:
+    """Where and when alerts are wanted is written in the configuration, and outlives a dump."""
+    judge = resolve(read(ZONED))["gate"].judge
+    road, yard = judge_settings(judge).zones
+    assert (road.kind, road.by, yard.kind, yard.by) == ("exclude", "overlap", "include", "middle")
+    schedule = judge_settings(judge).schedule
+    assert schedule is not None
+    assert not schedule.holds(1_763_730_000.0)  # Friday 14:00 in Berlin
+    assert schedule.holds(1_763_748_000.0)  # 19:00
+    again = JudgeConfig.model_validate_json(judge.model_dump_json())
+    assert judge_settings(again) == judge_settings(judge)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("[1, 0.3]]", "[1, 30]]", "corners are shares of the picture"),
+        ("[[0, 0], [1, 0], [1, 0.3]]", "[[0, 0], [1, 0]]", "three corners or more"),
+        ("name: yard", "name: yard\n          exclude: [[0, 0], [1, 0], [1, 1]]", "either include"),
+        ("Europe/Berlin", "Europe/Nowhere", "'Europe/Nowhere' is no time zone"),
+        ("mon-fri 18:00", "mon-fry 18:00", "'mon-fry' is no day"),
+        ("by: overlap", "by: corner", "expected middle or overlap"),
+    ],
+)
+def test_zones_and_schedules_that_cannot_be_are_told(before: str, after: str, says: str) -> None:
+    """One line names file, line and key."""
+    (line,) = problems(ZONED.replace(before, after))
+    assert says in line
+    assert "cameras.gate.judge" in line
 
 
 def test_the_container_recipe_is_a_configuration() -> None:

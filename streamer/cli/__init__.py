@@ -20,6 +20,8 @@ _COMMANDS = {
     "check": "Check a configuration, its files and the machine.",
     "probe": "Try a source: codec, size, rates, or why not.",
     "fit": "Learn a camera's normal footage.",
+    "record": "Keep cameras' footage, without encoding it again.",
+    "recordings": "List recorded segments, and what is wrong with them.",
     "normal": "Show a normality file, teach it, take lessons back.",
     "replay": "Replay recorded footage as if it were live.",
     "tune": "Find the settings for a number of alerts a day.",

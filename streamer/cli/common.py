@@ -16,7 +16,7 @@ from streamer.capture.source import Source, mask_credentials
 from streamer.logs import set_up_logging
 from streamer.placeholders import fill
 
-_TRAIN_EXTRA = frozenset({"torch", "onnx", "onnxscript", "av"})
+_TRAIN_EXTRA = frozenset({"torch", "onnx", "onnxscript"})
 
 CONFIG = click.Path(path_type=Path)
 

@@ -44,9 +44,10 @@ def compare(
     a: Path, b: Path | None, changes: tuple[str, ...], config: Path | None, tolerance_s: float,
     as_json: bool,
 ) -> int:  # fmt: skip
-    """Set the events of two replays of the same footage against each other.
+    """Say which events two replays do not share.
 
-    A and B are folders of `sorawatch replay`, made with two configurations, models or versions.
+    A and B are folders of `sorawatch replay`, made over the same footage with two
+    configurations, models or versions.
     Exit status: 0 when they hold the same events, 1 when any is gained, lost or moved by more than
     the tolerance, 2 when their footage is not the same.
     """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from sorawatch import ConfigError
 from streamer.cli.common import command, json_option
+from streamer.demo.run import run_demo
 
 
 @command("demo", example="sorawatch demo\nsorawatch demo --footage data/ped2 --out ped2-out")
@@ -29,16 +29,8 @@ def demo(out: Path, footage: Path | None, as_json: bool) -> int:  # fmt: skip
 
     Films a small world with things planted in it, serves the films as RTSP cameras, learns what
     is normal, runs the program, and says which planted events it found. Takes under three
-    minutes. Exit status 1 when one was missed. Needs the extra `demo`: pip install
-    'sorawatch[demo]'.
+    minutes. Exit status 1 when one was missed.
     """
-    try:
-        from streamer.demo.run import run_demo  # noqa: PLC0415 - the extra may not be there
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] != "av":
-            raise
-        raise ConfigError(f"{exc.name} is not installed: pip install 'sorawatch[demo]'") from exc
-
     status = run_demo(out, footage, tell=partial(click.echo, err=as_json))
     if as_json:
         click.echo(json.dumps(json.loads((out / "report.json").read_text()), indent=1))

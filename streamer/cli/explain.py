@@ -23,10 +23,11 @@ from streamer.deciding.replayed import open_replay
 @click.option("--camera", "cameras", multiple=True, help="This camera alone; may be repeated.")
 @json_option
 def explain(folder: Path, at: str, cameras: tuple[str, ...], as_json: bool) -> None:
-    """Say why there was an alert at a moment of the footage replayed into DIR, or why none.
+    """Say why there was an alert at a moment, or none.
 
-    The score then and its parts, the threshold then, what normal footage it is compared with, and
-    each gate on the way to an alert, up to the one that stopped it.
+    DIR is what the footage was replayed into. Told are the score then and its parts, the threshold
+    then, what normal footage it is compared with, and each gate on the way to an alert, up to the
+    one that stopped it.
     """
     try:
         at_s = parse_moment(at)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sorawatch import ConfigError, SourceError
+from sorawatch import SourceError
 from streamer.cli.common import (
     CONFIG,
     Progress,
@@ -16,7 +16,8 @@ from streamer.cli.common import (
     source_argument,
 )
 from streamer.config_load import load_config
-from streamer.replay.gather import gather, parse_range, parse_utc
+from streamer.recording.recordings import parse_utc
+from streamer.replay.gather import gather, parse_range
 from streamer.replay.replay import ReplayProgress, ReplayReport
 from streamer.replay.replay import replay as run
 
@@ -25,6 +26,8 @@ from streamer.replay.replay import replay as run
     "replay",
     example="sorawatch replay monday.mp4 --config cameras.yaml --camera gate --out monday\n"
     "sorawatch replay clips/ --config cameras.yaml --camera gate --out clips-out --resume\n"
+    "sorawatch replay recordings/ --config cameras.yaml --camera gate --out night "
+    "--from 2026-11-27T22:00 --to 2026-11-28T06:00\n"
     "sorawatch replay gate.mp4 --config cameras.yaml --camera gate --out live --speed 1",
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
@@ -83,22 +86,24 @@ from streamer.replay.replay import replay as run
 @json_option
 def replay(
     sources: tuple[str, ...], config: Path, camera: str, out: Path, start: str | None,
-    first: str | None, last: str | None, unbroken: bool, folder_fps: float, jobs: int | None,
+    first: str | None, last: str | None, unbroken: bool | None, folder_fps: float, jobs: int | None,
     batch: int, speed: float | None, resume: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Replay recorded footage as if it were live.
 
-    SOURCE is a video file, a folder of videos or of frames, or a data set (its test/ is replayed).
+    SOURCE is a video file, a folder of videos or of frames, a data set (its test/ is replayed), or
+    what `sorawatch record --out` was given.
     The same footage, CONFIG, model and normality give the same trace, bit for bit, whatever --jobs,
     --batch and --speed. What is finished when it is interrupted stays usable: --resume goes on.
     """
     loaded = load_config(config)
-    try:
-        start_utc_s = None if start is None else parse_utc(start)
-    except ValueError as exc:
-        raise ConfigError(f"--start {start!r}: give a time such as 2026-11-27T14:30:00Z") from exc
-    named = [source_argument(text, folder_fps=folder_fps) for text in sources]
-    runs = gather(named, start_utc_s=start_utc_s, part=parse_range(first, last), unbroken=unbroken)
+    runs = gather(
+        [source_argument(text, folder_fps=folder_fps) for text in sources],
+        camera,
+        start_utc_s=None if start is None else parse_utc(start),
+        part=parse_range(first, last),
+        unbroken=unbroken,
+    )
     with Progress() as progress:
         report = run(
             runs,

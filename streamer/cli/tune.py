@@ -1,6 +1,6 @@
 """`sorawatch tune`: the settings for a number of alerts a day."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import click
@@ -37,15 +37,17 @@ def tune(
     folder: Path, alerts_per_day: float, cameras: tuple[str, ...], labels: Path | None,
     config: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Say what so many alerts a day would have given on the footage replayed into DIR.
+    """Find the settings for a number of alerts a day.
 
-    For each camera: the threshold, what it promises, and the alerts, most borderline first, beside
-    today's. With --labels also which settings find most of what was labelled within that number of
-    false alarms, and what they gain and lose.
+    DIR is what footage was replayed into. For each camera: the threshold, what it promises, and the
+    alerts that it would have given there, most borderline first, beside today's. With --labels
+    also which settings find most of what was labelled within that number of false alarms, and what
+    they gain and lose.
     """
     with Progress() as progress:
-        replay = open_replay(folder).only(cameras)
-        truth = None if labels is None else read_labels(labels, replay)
+        whole = open_replay(folder)
+        replay = whole.only(cameras)
+        truth = None if labels is None else read_labels(labels, whole).only(replay.cameras)
         tuning = run(replay, alerts_per_day, truth, progress.show)
     backup = None
     if config is not None:
@@ -83,24 +85,31 @@ def _camera(one: CameraTuning, name: str) -> list[str]:
         lines.append(f"  warning: {one.wished.warning}")
     new = {alert.id for alert in one.new}
     lines += _list("alerts, most borderline first", one.alerts, new)
-    lines += _list("alerts of today that it does not give", one.gone)
-    lines += _list("twice as many alerts a day would add", one.next)
+    level = one.wished.value
+    lines += _list("alerts of today that it does not give", one.gone, level=level)
+    lines += _list("twice as many alerts a day would add", one.next, level=level)
     return lines
 
 
-def _list(title: str, alerts: Sequence[Alert], new: Sequence[str] | set[str] = ()) -> list[str]:
+def _list(
+    title: str, alerts: Sequence[Alert], new: Set[str] = frozenset(), level: float | None = None
+) -> list[str]:
+    """Scores as multiples of `level`, or of the threshold that each alert reached."""
     if not alerts:
         return []
-    lines = [f"  {title}:", *(_alert(alert, alert.id in new) for alert in alerts[:_SHOWN])]
+    lines = [f"  {title}:"]
+    for alert in alerts[:_SHOWN]:
+        times = alert.margin if level is None else alert.score / level
+        lines.append(_alert(alert, times, alert.id in new))
     if len(alerts) > _SHOWN:
         lines.append(f"    and {len(alerts) - _SHOWN} more (--json lists all)")
     return lines
 
 
-def _alert(alert: Alert, new: bool) -> str:
+def _alert(alert: Alert, times: float, new: bool) -> str:
     length_s = alert.end_utc_s - alert.start_utc_s
     return (
-        f"    {spoken(alert.start_utc_s)} UTC {length_s:6.1f} s  {alert.margin:5.2f} x threshold"
+        f"    {spoken(alert.start_utc_s)} UTC {length_s:6.1f} s  {times:5.2f} x threshold"
         f"{'  new ' if new else '      '}{alert.text}"
     ).rstrip()
 

@@ -263,7 +263,8 @@ class _Explainer:
             None if whole.rows is None else whole.rows[:place],
         )
         judge = Judge(self._camera.name, self._timeline.limits.asked, self._rules)
-        Pass(begun, self._camera.calibration, judge, self._timeline, self._source.facts).run()
+        facts = self._source.facts if self._rules.zones else None
+        Pass(begun, self._camera.calibration, judge, self._timeline, facts).run()
         return judge
 
     def _outcome(self, judge: Judge, place: int) -> tuple[float, float | None, float]:

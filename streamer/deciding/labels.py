@@ -10,7 +10,7 @@ or is the `labels.json` of a data set (docs/datasets.md), whose entries are sour
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,11 @@ class Labels:
 
     events: dict[tuple[str, int], tuple[Interval, ...]]
     notes: tuple[str, ...] = ()
+
+    def only(self, cameras: Collection[str]) -> "Labels":
+        """Those of some cameras."""
+        own = {key: events for key, events in self.events.items() if key[0] in cameras}
+        return Labels(own, self.notes)
 
     @property
     def count(self) -> int:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.judge import LONGEST_SILENCE_S, Idle, Judge, JudgeSettings, Observation
 from detectors.calibration import Calibration
-from detectors.drift_timeline import DriftTimeline, Watched
+from detectors.drift_timeline import DriftTimeline
+from detectors.watched import Watched
 from streamer.judging import LONGEST_STEP_S, observation_of
 from streamer.trace.row import TraceRow
 

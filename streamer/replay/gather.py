@@ -1,8 +1,7 @@
-"""From what people name to footage with its times: files, folders of frames, data sets."""
+"""From what people name to footage with its times: recordings, files, folders, data sets."""
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,8 @@ from streamer.capture.source import Source, SourceKind
 from streamer.config import parse_duration
 from streamer.evaluation.dataset import VIDEO_SUFFIXES, read_data_set
 from streamer.evaluation.tracks import natural
+from streamer.recording.index import INDEX
+from streamer.recording.recordings import parse_utc, segments
 from streamer.replay.measure import measure
 from streamer.replay.plan import Dated, Range, Run, date_files, plan
 
@@ -20,17 +21,29 @@ _LABELS: Final = "labels.json"
 
 def gather(
     sources: Sequence[Source],
+    camera: str,
     *,
     start_utc_s: float | None = None,
     part: Range | None = None,
-    unbroken: bool = False,
+    unbroken: bool | None = None,
 ) -> list[Run]:
     """Runs of what `sources` name, in order of time.
 
-    A folder is a data set where it holds labels.json (its `test/` is replayed), a folder of frames
-    where it holds pictures, else all the videos in it. When they are, and `unbroken`, as in
-    `date_files` and `plan`. ConfigError for anything else.
+    A folder is a recording (of which `camera` is replayed), a data set where it holds labels.json
+    (its `test/` is replayed), a folder of frames where it holds pictures, else all the videos in
+    it. When they are as in `date_files`; a recording knows that itself. `unbroken` as in `plan`;
+    None: recordings are, others are not. ConfigError for anything else.
     """
+    part = part or Range()
+    recordings = [source for source in sources if _is_recording(source)]
+    if recordings and (len(sources) > 1 or start_utc_s is not None):
+        raise ConfigError(
+            f"{recordings[0].masked}: a recording is replayed by itself, and knows when it was: "
+            "give nothing beside it, and no --start"
+        )
+    if recordings:
+        dated = _recorded(Path(recordings[0].url), camera, part)
+        return plan(dated, part, unbroken=True if unbroken is None else unbroken)
     named: list[Source] = []
     for source in sources:
         named += _inside(source) if source.kind is SourceKind.FOLDER else [source]
@@ -40,8 +53,25 @@ def gather(
                 f"{source.masked}: only footage can be replayed: record it first, with "
                 "sorawatch record"
             )
-    dated: list[Dated] = date_files(named, measure(named), start_utc_s)
-    return plan(dated, part or Range(), unbroken=unbroken)
+    dated = date_files(named, measure(named), start_utc_s)
+    return plan(dated, part, unbroken=bool(unbroken))
+
+
+def _is_recording(source: Source) -> bool:
+    folder = Path(source.url)
+    return source.kind is SourceKind.FOLDER and any(folder.glob(f"*/{INDEX}"))
+
+
+def _recorded(folder: Path, camera: str, part: Range) -> list[Dated]:
+    first_s, last_s = (part.first_s, part.last_s) if part.utc else (None, None)
+    return [
+        Dated(
+            Source(SourceKind.FILE, str(segment.path.absolute())),
+            segment.start_utc_s,
+            segment.end_utc_s,
+        )
+        for segment in segments(folder, camera, first_s, last_s)
+    ]
 
 
 def _inside(source: Source) -> list[Source]:
@@ -63,12 +93,6 @@ def _inside(source: Source) -> list[Source]:
     return [Source(SourceKind.FILE, str(path.absolute())) for path in videos]
 
 
-def parse_utc(text: str) -> float:
-    """Seconds UTC of an ISO 8601 time; one that names no zone is UTC. ValueError."""
-    when = datetime.fromisoformat(text)
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-
-
 def parse_range(first: str | None, last: str | None) -> Range:
     """What `--from` and `--to` say: times in UTC, or lengths of time into each source.
 
@@ -85,9 +109,9 @@ def parse_range(first: str | None, last: str | None) -> Range:
 
 
 def _moment(text: str) -> tuple[float, bool]:
+    if re.match(r"\d{4}-\d\d-\d\d", text):
+        return parse_utc(text), True
     try:
-        if re.match(r"\d{4}-\d\d-\d\d", text):
-            return parse_utc(text), True
         return parse_duration(text), False
     except ValueError as exc:
         raise ConfigError(

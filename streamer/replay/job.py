@@ -23,7 +23,7 @@ from detectors.detector import Detector
 from detectors.encoder.providers import Device
 from detectors.encoder.session import EncoderSession
 from detectors.normality import load
-from sorawatch import ResourceError, SorawatchError, SourceError
+from sorawatch import SorawatchError, SourceError
 from streamer.capture.source import Source, SourceKind
 from streamer.capture.windows import RingWindow
 from streamer.config import CameraConfig
@@ -197,6 +197,7 @@ class _Forward(logging.Handler):
     def __init__(self, connection: Connection) -> None:
         super().__init__()
         self._connection = connection
+        self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         message = {
@@ -213,8 +214,6 @@ class _Forward(logging.Handler):
 
 def error_of(kind: str, text: str) -> SorawatchError:
     """The error that a job failed with."""
-    if kind == "ResourceError":
-        return ResourceError(text)
     classes = {cls.__name__: cls for cls in _subclasses(SorawatchError)}
     return classes.get(kind, SorawatchError)(text)
 

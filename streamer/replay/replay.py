@@ -214,9 +214,15 @@ class _Replay:
                 self._writer = stack.enter_context(
                     AlertWriter(writer_settings(self._config.alerts))
                 )
-            self._work(jobs, batch, speed, on_progress, started_s)
-        events = write_events(self._out, self._manifest())
-        self._save()
+            try:
+                self._work(jobs, batch, speed, on_progress, started_s)
+                events = write_events(self._out, self._manifest())
+            except ResourceError as exc:
+                done = sum(record.complete for record in self._done.values())
+                raise ResourceError(
+                    f"{exc}; the {done} sources that were finished are kept: make room, then go "
+                    "on with --resume"
+                ) from exc
         return self._report(events, time.monotonic() - started_s)
 
     # What it is done with.
@@ -326,6 +332,11 @@ class _Replay:
                 else:
                     self._hear(job, message)
             on_progress(self._progress(started_s))
+        if any(index not in self._done for index in self._stems):
+            raise SorawatchError(
+                "the replay's processes died before all sources were done (killed, or out of "
+                "memory?): go on with --resume"
+            )
 
     def _hear(self, job: _Job, message: dict[str, Any]) -> None:
         if message["op"] == "at":
@@ -343,14 +354,7 @@ class _Replay:
             job.runs.pop(index, None)
             self._finished(index, message)
         elif message["op"] == "failed":
-            error = error_of(message["kind"], message["text"])
-            if isinstance(error, ResourceError):
-                done = sum(record.complete for record in self._done.values())
-                raise ResourceError(
-                    f"{error}; the {done} sources that were finished are kept: make room, then "
-                    "go on with --resume"
-                )
-            raise error
+            raise error_of(message["kind"], message["text"])
 
     def _finished(self, index: int, message: dict[str, Any]) -> None:
         run, problem = self._runs[index], message["problem"]
@@ -433,7 +437,7 @@ def _record(
         frames_read=read,
         frames_scored=scored,
         complete=complete,
-        problem=problem,
+        problem=None if problem is None else problem.removeprefix(f"{run.text}: "),
         identity=run.identity,
     )
 

@@ -72,11 +72,12 @@ def film(seed: int, n: int, busy: float, back: bool) -> list[TraceRow]:
     rng = np.random.default_rng(seed)
     utc_s = START_S + rng.uniform(0, 900)
     high, rows = 0.0, []
+    changes = rng.choice([0.05, 0.004])  # long spells as well as short ones
     for k in range(n):
         leap = rng.random()
         step_s = 0.2 if leap < 0.97 else rng.choice([0.0, 1.5, 4.0, 60.0])
         utc_s += -rng.uniform(0, 30) if back and leap > 0.999 else step_s
-        if rng.random() < 0.05:
+        if rng.random() < changes:
             high = rng.choice([0.0, 0.0, 3.0, 6.0, 9.0, 20.0]) if rng.random() < busy else 0.0
         score = float(max(0.0, high * rng.uniform(0.6, 1.1)))
         dark = k // 40 % 29 == 11

@@ -31,7 +31,7 @@ cameras:
 def week(learned: Normality, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two cameras: one with something clear, something borderline and something too short."""
     clear, slight = ONE + 1.0, DAILY + 0.5
-    gate = burst(HOUR, (500, 510, clear), (5000, 5010, slight), (9000, 9002, clear))
+    gate = burst(HOUR, (500, 510, clear), (5000, 5010, slight), (9000, 9003, clear))
     return make_replay(
         tmp_path_factory.mktemp("week") / "week",
         {"gate": [Clip("monday.mp4", 0, gate)], "yard": [Clip("yard.mp4", 0, burst(HOUR))]},
@@ -102,9 +102,12 @@ def test_labels_choose_and_say_what_is_gained(
     found = answer(capsys, week, "--alerts-per-day", 1, "--labels", labels)
     today, chosen = found["labels"]["today"], found["labels"]["chosen"]
     assert (today["recall"], today["precision"], today["false_alarms"]) == (0.5, 1.0, 0)
-    assert (chosen["recall"], chosen["false_alarms"]) == (0.5, 0)
+    assert (chosen["recall"], chosen["false_alarms"]) == (1.0, 0)
+    assert chosen["settings"] == found["change"] == {"alerts_per_day": 1, "min_length_s": 0.4}
+    assert found["cameras"][0]["events_gained"] == [
+        ["2025-11-22T09:29:59.000Z", "2025-11-22T09:30:04.000Z"]
+    ]
     assert chosen["false_alarms_per_hour_upper95"] == pytest.approx(3.0 / 2.0, rel=0.01)
-    assert found["change"] == {"alerts_per_day": 1}
     assert any("cannot show 1 false alarms a day" in note for note in found["notes"])
     curve = found["labels"]["curve"]
     assert [one["found"] for one in curve] == sorted({one["found"] for one in curve})
@@ -120,6 +123,20 @@ def test_a_data_sets_labels_are_understood(
     assert found["labels"]["today"]["found"] == 1
     assert found["labels"]["today"]["events"] == 1
     assert "1 of the sources" in found["notes"][0]
+
+
+def test_labels_of_other_cameras_are_passed_over(
+    week: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One file of labels serves all cameras, also when one alone is tuned."""
+    labels = label(
+        tmp_path / "labels.jsonl",
+        {"camera": "yard", "start": START_S + 10, "end": START_S + 20},
+        {"camera": "gate", "start": START_S + 99, "end": START_S + 104},
+    )
+    ask = (week, "--alerts-per-day", 1, "--labels", labels, "--camera", "gate")
+    today = answer(capsys, *ask)["labels"]["today"]
+    assert (today["events"], today["found"], today["false_alarms"]) == (1, 1, 0)
 
 
 def test_write_changes_one_number_and_keeps_the_rest(

@@ -53,7 +53,7 @@ class Place:
 
     def runs(self, *names: str, **how: Any) -> list[Run]:
         sources = [Source.parse(str(self.films[name])) for name in names]
-        return gather(sources, **{"start_utc_s": START_UTC_S, **how})
+        return gather(sources, "plaza", **{"start_utc_s": START_UTC_S, **how})
 
     def replay(self, out: Path, runs: list[Run], **how: Any) -> ReplayReport:
         return run(runs, load_config(self.config), "plaza", out, **how)
@@ -233,7 +233,7 @@ def cut(film: Path, folder: Path, at_s: float) -> list[Path]:
 def test_segments_that_touch_are_scored_as_one(place: Place, whole: Path, tmp_path: Path) -> None:
     """Where a recorder cut its files leaves no mark: same frames, same scores, same alerts."""
     pieces = [Source.parse(str(path)) for path in cut(place.films["runner"], tmp_path, 6.0)]
-    runs = gather(pieces, start_utc_s=START_UTC_S, unbroken=True)
+    runs = gather(pieces, "plaza", start_utc_s=START_UTC_S, unbroken=True)
     assert len(runs) == 1
     place.replay(tmp_path / "out", runs)
     joined, uncut = traces(tmp_path / "out")[0], traces(whole)[0]
@@ -414,11 +414,11 @@ def test_when_files_are(place: Place, tmp_path: Path, caplog: pytest.LogCaptureF
         path.write_bytes(place.films["runner"].read_bytes())
         os.utime(path, (ends_s, ends_s))
     sources = [Source.parse(str(path)) for path in (late, early)]
-    assert [run.start_utc_s for run in gather(sources)] == [
+    assert [run.start_utc_s for run in gather(sources, "plaza")] == [
         pytest.approx(START_UTC_S - 12), pytest.approx(START_UTC_S + 3588),
     ]  # fmt: skip
     os.utime(late, (START_UTC_S + 1, START_UTC_S + 1))
-    assert [run.text for run in gather(sources)] == [str(late), str(early)]
+    assert [run.text for run in gather(sources, "plaza")] == [str(late), str(early)]
     assert "by the times at which they were changed the sources overlap" in caplog.text
 
 
@@ -427,24 +427,24 @@ def test_what_folders_hold_is_found(
 ) -> None:
     """A folder of frames, of videos, and a data set are each taken for what they are."""
     frames = write_folder(tmp_path / "frames", 4)
-    assert len(gather([Source.parse(str(frames))])) == 1
+    assert len(gather([Source.parse(str(frames))], "plaza")) == 1
     videos = make("videos")
     (videos / "notes.txt").touch()
     for name in ("2.mp4", "10.mp4"):
         (videos / name).symlink_to(place.films["runner"])
-    found = gather([Source.parse(str(videos))], start_utc_s=START_UTC_S)
+    found = gather([Source.parse(str(videos))], "plaza", start_utc_s=START_UTC_S)
     assert [Path(run.text).name for run in found] == ["2.mp4", "10.mp4"]
     for split in ("train", "test"):
         make(f"set/{split}")
         (tmp_path / "set" / split / "a.mp4").symlink_to(place.films["runner"])
     labels = {"a": {"frames": 120, "fps": 10, "anomalous": [[40, 60]]}}
     (tmp_path / "set" / "labels.json").write_text(json.dumps(labels))
-    found = gather([Source.parse(str(tmp_path / "set"))], start_utc_s=START_UTC_S)
+    found = gather([Source.parse(str(tmp_path / "set"))], "plaza", start_utc_s=START_UTC_S)
     assert [run.text for run in found] == [str(tmp_path / "set" / "test" / "a.mp4")]
     with pytest.raises(ConfigError, match="neither pictures nor videos"):
-        gather([Source.parse(str(make("nothing")))])
+        gather([Source.parse(str(make("nothing")))], "plaza")
     with pytest.raises(ConfigError, match="only footage can be replayed: record it first"):
-        gather([Source.parse("rtsp://u:secret@127.0.0.1/x")])
+        gather([Source.parse("rtsp://u:secret@127.0.0.1/x")], "plaza")
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Keeping a camera's footage, without re-encoding it: segments, their index, budgets."""
