@@ -20,6 +20,7 @@ from streamer.recording.recordings import parse_utc
 from streamer.replay.gather import gather, parse_range
 from streamer.replay.replay import ReplayProgress, ReplayReport
 from streamer.replay.replay import replay as run
+from streamer.replay_report.report import write_report
 
 
 @command(
@@ -37,7 +38,7 @@ from streamer.replay.replay import replay as run
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="The folder to write: replay.json, trace/, events.jsonl, pictures/.",
+    help="The folder to write: replay.json, trace/, events.jsonl, pictures/, report.html.",
 )
 @click.option(
     "--start",
@@ -116,10 +117,12 @@ def replay(
             resume=resume,
             on_progress=lambda now: progress.show(_doing(now)),
         )
+        progress.show("writing the report")
+        page = write_report(out)
     if as_json:
-        print_json(asdict(report))
+        print_json({**asdict(report), "report": str(page)})
     else:
-        click.echo("\n".join(_lines(report)))
+        click.echo("\n".join([*_lines(report), f"to look at and try settings: {page}"]))
     if report.incomplete:
         raise SourceError(
             f"{report.incomplete} of {report.sources} sources could not be replayed to their end; "

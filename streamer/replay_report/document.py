@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.event import EventDraft
-from detectors.drift_timeline import DriftTimeline
 from streamer.deciding.redecide import Footage, Settings, redecide
 from streamer.deciding.replayed import ReplayedCamera, ReplayedSource
 from streamer.replay_report.kept import Kept, bands, columns
@@ -22,7 +21,7 @@ from streamer.trace.rows import RowReader
 LOWEST_LEAVE: Final = 0.4
 """The lowest leave ratio that is offered, but where the camera has a lower one."""
 
-_FACTS: Final = 60
+_NEAR: Final = 0.8  # of the threshold: drawn frame by frame
 _BANDS: Final = 200
 _SHOWN_GATES: Final = (Gate.INVALID, Gate.TORN, Gate.OTHER_SIZE, Gate.FOREIGN, Gate.WHOLE)
 
@@ -31,12 +30,13 @@ _SHOWN_GATES: Final = (Gate.INVALID, Gate.TORN, Gate.OTHER_SIZE, Gate.FOREIGN, G
 class Room:
     """What one camera may take. `rows`: that decide, of all sources; `columns`: to draw a source;
     `levels`: lifted thresholds of all sources at numbers of alerts a day other than today's;
-    `alerts`: of all sources."""
+    `alerts`: of all sources; `facts`: what explains high scores of a source."""
 
     rows: int
     columns: int
     levels: int
     alerts: int
+    facts: int
 
 
 @dataclass
@@ -83,18 +83,21 @@ class CameraDocument:
         """The next source. ReplayError where its trace cannot be read."""
         camera = self._camera
         rows = RowReader(source.path)  # that of the source would stay in memory
-        kept = Kept.of(footage, self._floor).wanted(
+        today = self._rates.index(camera.today.alerts_per_day)
+        hot = _NEAR * self._asked[today]
+        about = self._room.rows // (4 * max(1, len(camera.sources)))
+        kept = Kept.of(footage, self._floor, hot, about).wanted(
             camera.today.judge, lambda row: rows.region(footage.trace_row(row))
         )
-        own = [self._lifts(footage, rate) for rate in self._rates]
-        today = DriftTimeline.of(footage.watched, camera.calibration, camera.today.alerts_per_day)
+        nearest = sorted(self._rates, key=lambda rate: abs(np.log(rate / self._rates[today])))
+        lifted = {rate: self._lifts(footage, rate) for rate in nearest}
+        own = [lifted[rate] for rate in self._rates]
         drafts = redecide(
             footage,
             camera.calibration,
             camera.today,
             camera=camera.name,
             facts=rows,
-            timeline=today,
         )
         start_s, end_s = source.start_utc_s, source.end_utc_s
         self._footage_s += max(0.0, end_s - start_s)
@@ -116,9 +119,8 @@ class CameraDocument:
 
     def document(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""
-        camera, first = self._camera, self._first_rate()
-        judge = camera.today.judge
-        last = len(self._rates)
+        camera, judge = self._camera, self._camera.today.judge
+        first = self._first_rate() if self._decides else len(self._rates) - 1
         return {
             "name": camera.name,
             "decides": self._decides,
@@ -126,7 +128,7 @@ class CameraDocument:
             "chosen": _settings(self._chosen),
             "limited": bool(judge.zones) or judge.schedule is not None,
             "lowest_leave": self._lowest,
-            "rates": [self._rate(k) for k in range(last) if k <= first],
+            "rates": [self._rate(k) for k in range(first + 1)],
             "sources": [self._packed(one, first) for one in self._sources],
             "problems": [
                 f"{record.source}: {record.problem or 'not replayed to its end'}"
@@ -215,7 +217,7 @@ class CameraDocument:
         """What explains the highest scores: (UTC, score, a day, text, parts)."""
         calibration = self._camera.calibration
         found: list[list[object]] = []
-        for row in kept.peaks(min(self._asked), _FACTS):
+        for row in kept.peaks(min(self._asked), self._room.facts):
             one = rows.row(footage.trace_row(row))
             parts = {name: round(share, 3) for name, share in one.parts.items()}
             a_day = calibration.expected_per_day(one.score)

@@ -12,6 +12,8 @@ from streamer.deciding.redecide import Footage
 
 Box = tuple[float, float, float, float]
 _TYPICAL_ROWS: Final = 8
+_PEAK_S: Final = 2.0
+_ABOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,21 @@ class Kept:
         return len(self.row)
 
     @classmethod
-    def of(cls, footage: Footage, floor: float) -> "Kept":
-        """Those of `footage` from `floor` on, what lies before each, and both sides of breaks."""
+    def of(cls, footage: Footage, floor: float, hot: float = np.inf, most_about: int = 0) -> "Kept":
+        """Those of `footage` from `floor` on, what lies before each, and both sides of breaks.
+
+        For drawing, too, some seconds about scores from `hot` on, where they are `most_about` rows
+        at most.
+        """
         n = len(footage)
         edge = np.zeros(n, np.bool_)
         if n:
             at = np.array([0, n - 1, *footage.breaks, *(c.before for c in footage.closings)])
             edge[at[at < n]] = True
             edge[np.maximum(at - 1, 0)] = True
+            about = _about(footage.utc_s, footage.score >= hot)
+            if np.count_nonzero(about) <= most_about:
+                edge |= about
         high = footage.score >= floor
         rows = np.flatnonzero(edge | high | np.append(high[1:], False)[:n])
         return cls(
@@ -69,13 +78,28 @@ class Kept:
         return Kept(self.row, self.utc_s, score, self.edge)
 
     def peaks(self, floor: float, most: int) -> list[int]:
-        """Rows at which a score of `floor` or more is highest of those about it, the `most` highest
-        of them, in order."""
-        padded = np.concatenate([[-1.0], self.score, [-1.0]])
-        top = (self.score > padded[:-2]) & (self.score >= padded[2:]) & (self.score >= floor)
-        found = np.flatnonzero(top)
-        best = found[np.argsort(-self.score[found], kind="stable")[:most]]
-        return [int(row) for row in np.sort(self.row[best])]
+        """The row of the highest score of each two seconds, where it is `floor` or more: the `most`
+        highest of them, in order."""
+        best: list[int] = []
+        taken: set[float] = set()
+        found = np.flatnonzero(self.score >= floor)
+        blocks = self.utc_s // _PEAK_S
+        for k in found[np.argsort(-self.score[found], kind="stable")].tolist():
+            if len(best) == most:
+                break
+            if blocks[k] not in taken:
+                taken.add(blocks[k])
+                best.append(int(self.row[k]))
+        return sorted(best)
+
+
+def _about(utc_s: NDArray[np.float64], hot: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) whether a row is within `_ABOUT_S` of one that is hot."""
+    at = utc_s[hot]
+    step = np.zeros(len(utc_s) + 1, np.int64)
+    np.add.at(step, np.searchsorted(utc_s, at - _ABOUT_S), 1)
+    np.add.at(step, np.searchsorted(utc_s, at + _ABOUT_S, side="right"), -1)
+    return np.cumsum(step[:-1]) > 0
 
 
 def columns(

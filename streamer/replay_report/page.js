@@ -173,7 +173,7 @@ class Page {
     nav.hidden = this.facts.cameras.length < 2;
     nav.append(...this.facts.cameras.map((one, k) => make("button", {
       type: "button", textContent: `${one.name} (${one.alerts})`,
-      title: plural(one.alerts, "alert"), on: { click: () => this.open(k) },
+      class: one.alerts ? "some" : "", title: plural(one.alerts, "alert"), on: { click: () => this.open(k) },
     })));
     this.get("spread").hidden = nav.hidden;
   }
@@ -296,7 +296,7 @@ class Page {
     }
     if (camera.limited) notes.push("Zones and schedule are as they were when it was replayed.");
     this.get("notes").textContent = notes.join(" ");
-    const signs = [["kept", "■ "], ["gained", "■ + "], ["lost", "□ "]].filter(
+    const signs = [["kept", "■ "], ["gained", "▲ "], ["lost", "□ "]].filter(
       ([state]) => camera.count(state),
     );
     this.get("legend").replaceChildren(
@@ -335,7 +335,7 @@ class Page {
       ? make("img", { src: event.picture, alt: `${when}: ${event.text || "the place is framed"}`,
         loading: "lazy", decoding: "async" })
       : make("span", { class: "no-picture", textContent: event.state === "gained"
-        ? "no picture: it was no alert when replayed" : "no picture" });
+        ? "no picture: it was no alert when replayed" : "no picture in this page" });
     const button = (name, text) => make("button", {
       type: "button", textContent: text, "aria-pressed": String(kind === name),
       on: { click: () => this.toggle(source, event, name) },

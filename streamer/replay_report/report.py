@@ -20,8 +20,9 @@ from streamer.trace.manifest import REPORT
 _SCRIPTS: Final = ("judge.js", "timeline.js", "page.js")
 _ROWS: Final = 300_000
 _COLUMNS: Final = 400_000
-_LEVELS: Final = 2_000
+_LEVELS: Final = 1_500
 _ALERTS: Final = 5_000
+_FACTS: Final = 10_000
 _PICTURES_BYTES: Final = 6 * 1024 * 1024
 
 
@@ -54,6 +55,7 @@ def _documents(replay: Replay, chosen: Mapping[str, Settings]) -> list[dict[str,
         columns=max(16, min(4000, _COLUMNS // sources)),
         levels=_LEVELS // cameras,
         alerts=max(20, _ALERTS // cameras),
+        facts=max(5, min(2000, _FACTS // sources)),
     )
     pictures = Pictures(replay.folder, _PICTURES_BYTES)
     found = {

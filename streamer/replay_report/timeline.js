@@ -154,6 +154,7 @@ class Timeline {
     pen.beginPath();
     pen.rect(MARGIN.left, 0, this._w, box.height);
     pen.clip();
+    this._ticks(pen, shown, box.height);
     let free = -Infinity;
     for (const one of shown) {
       this._bands(pen, one);
@@ -164,7 +165,6 @@ class Timeline {
       free = this._name(pen, one, free);
     }
     this._pauses(pen, shown);
-    this._ticks(pen, shown, box.height);
     if (this.selection) {
       const [from, to] = this.selection.map((at) => this._x(at));
       pen.fillStyle = this.colour("select");
@@ -311,15 +311,18 @@ class Timeline {
     for (const event of one.events) {
       const [x, width] = this._span(one, event.start, event.end, 4);
       if (x + width < MARGIN.left || x > MARGIN.left + this._w) continue;
+      const [middle, tall] = [x + width / 2, MARGIN.events - 6];
       pen.fillStyle = pen.strokeStyle = this.colour(event.state);
       if (event.state === "lost") {
         pen.lineWidth = 2;
-        pen.strokeRect(x + 1, y + 1, Math.max(width - 2, 2), MARGIN.events - 8);
-      } else pen.fillRect(x, y, width, MARGIN.events - 6);
-      if (event.state === "gained") {
-        pen.textAlign = "center";
-        pen.fillText("+", x + width / 2, MARGIN.top + this._h - 6);
-      }
+        pen.strokeRect(Math.min(x, middle - 3) + 1, y + 1, Math.max(width - 2, 4), tall - 2);
+      } else if (event.state === "gained") {
+        pen.beginPath();
+        pen.moveTo(Math.min(x, middle - 4), y + tall);
+        pen.lineTo(middle, y);
+        pen.lineTo(Math.max(x + width, middle + 4), y + tall);
+        pen.fill();
+      } else pen.fillRect(x, y, width, tall);
       if (this.picked !== null && this.picked.start === event.start) {
         pen.globalAlpha = 0.16;
         pen.fillStyle = this.colour(event.state);
