@@ -7,7 +7,7 @@ runs for a quarter of an hour; `ped2` wants real footage (docs/datasets.md): bot
 import subprocess
 import sys
 
-ALL = ("capture", "ring", "reduce", "encoder", "alerts")
+ALL = ("capture", "ring", "reduce", "encoder", "alerts", "replay")
 NAMED_ONLY = ("live", "ped2", "reconnects", "soak")
 
 

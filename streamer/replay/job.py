@@ -32,6 +32,7 @@ from streamer.replay.lane import Lane, Setting
 log = logging.getLogger(__name__)
 
 _TELL_EVERY_S: Final = 0.3
+_CHECK_EVERY_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class _Job:
         self._order = order
         self._drained = False
         self._lanes: dict[int, Lane] = {}
-        self._told_s = 0.0
+        self._told_s = self._checked_s = 0.0
         self._began: dict[int, tuple[float, float]] = {}
 
     def run(self) -> None:
@@ -164,12 +165,15 @@ class _Job:
         began_s, first_s = self._began.setdefault(index, (now_s, utc_s))
         wait_s = began_s + (utc_s - first_s) / self._order.speed - now_s
         if wait_s > 0 and self._connection.poll(wait_s):
-            self._check()
+            raise _Ended
 
     def _check(self) -> None:
         """Nothing is said to us that we have not asked for, but that it is over."""
-        if self._connection.poll():
-            raise _Ended
+        now_s = time.monotonic()
+        if now_s - self._checked_s >= _CHECK_EVERY_S:  # to ask costs as much as to judge a frame
+            self._checked_s = now_s
+            if self._connection.poll():
+                raise _Ended
 
     def _tell(self, drafts: list[EventDraft]) -> None:
         told = [draft.model_dump(mode="json") for draft in drafts]

@@ -57,8 +57,8 @@ def between(events: list[dict[str, Any]], first: int, last: int) -> list[dict[st
 def test_live_and_replay_of_the_recording_tell_the_same(tmp_path: Path) -> None:
     """A camera watched over RTSP while it is recorded: what is replayed tells the same messages.
 
-    At the same times, which are those of the clock on the wall, within a frame. (A message that
-    waits for two seconds to pass may be a frame later, and what it tells the frame's.)
+    Their times are those of the clock on the wall, within the frame that a decoder holds back, and
+    agree with each other within a frame: lengths such as 0.6 s fall on a frame, and jitter decides.
     """
     ordinary = film(tmp_path / "ordinary.mp4", 20, 7.0)
     runner = film(
@@ -97,10 +97,12 @@ def test_live_and_replay_of_the_recording_tell_the_same(tmp_path: Path) -> None:
     assert count(live, ("", "new")) >= 1
     what = ("type", "kind", "state", "severity", "ended_by", "model", "normal", "config")
     assert [[e[key] for key in what] for e in live] == [[e[key] for key in what] for e in replayed]
+    late_s = live[0]["start_time"] - replayed[0]["start_time"]
+    assert abs(late_s) < 1.5 * FRAME_S
     for one, other in zip(live, replayed, strict=True):
         for key in ("time", "start_time", "end_time"):
             if one[key] is not None:
-                assert abs(one[key] - other[key]) < 1.5 * FRAME_S, (key, one, other)
+                assert abs(one[key] - late_s - other[key]) < 1.5 * FRAME_S, (key, one, other)
         if one["kind"] == "anomaly" and one["type"] == "end":
             assert one["score"] == pytest.approx(other["score"], rel=0.02)
             assert one["explanation"]["text"] == other["explanation"]["text"]
