@@ -20,7 +20,6 @@ from streamer.recording.recordings import parse_utc
 from streamer.replay.gather import gather, parse_range
 from streamer.replay.replay import ReplayProgress, ReplayReport
 from streamer.replay.replay import replay as run
-from streamer.replay_report.report import write_report
 
 
 @command(
@@ -117,12 +116,10 @@ def replay(
             resume=resume,
             on_progress=lambda now: progress.show(_doing(now)),
         )
-        progress.show("writing the report")
-        page = write_report(out)
     if as_json:
-        print_json({**asdict(report), "report": str(page)})
+        print_json(asdict(report))
     else:
-        click.echo("\n".join([*_lines(report), f"to look at and try settings: {page}"]))
+        click.echo("\n".join(_lines(report)))
     if report.incomplete:
         raise SourceError(
             f"{report.incomplete} of {report.sources} sources could not be replayed to their end; "
@@ -153,5 +150,6 @@ def _lines(report: ReplayReport) -> list[str]:
         f"{report.camera}: {report.sources} sources{kept}, {_clock(report.footage_s)} of footage "
         f"in {report.took_s:.0f} s ({speed:.0f} times real time)",
         f"{report.alerts} alerts, {report.events} messages in all: {report.out / 'events.jsonl'}",
+        f"to look at, and to try settings on: {report.out / 'report.html'}",
     ]
     return lines + [f"note: {problem}" for problem in report.problems]

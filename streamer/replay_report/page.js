@@ -190,7 +190,6 @@ class Page {
           }
         }
       }
-      if (this.spread) this._take(camera, this.spread);
     }
     this.number = number;
     this.camera = this.cameras.get(number);
@@ -533,11 +532,11 @@ class Page {
       this.redo();
     });
     click("spread", () => {
-      this.spread = { ...this.camera.settings };
+      const chosen = { ...this.camera.settings };
       this.facts.cameras.forEach((_, k) => {
         if (!this.cameras.has(k)) this.cameras.set(k, new Camera(k));
       });
-      for (const camera of this.cameras.values()) this._take(camera, this.spread);
+      for (const camera of this.cameras.values()) this._take(camera, chosen);
       this.update();
     });
     click("copy", () => this._copy());
