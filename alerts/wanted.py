@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_MIN: Final = 24 * 60
-_SPAN: Final = re.compile(r"([a-z,-]+)\s+(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})")
+_SPAN: Final = re.compile(r"([a-z,-]+)\s+(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})", re.ASCII)
 _EXAMPLE: Final = 'such as "mon-fri 18:00-06:00" or "sat,sun 00:00-24:00"'
 _NO_AREA: Final = 1e-9
 

@@ -90,9 +90,8 @@ class Calibration:
         self.peaks = peaks[peaks > 0]
         self.footage_s = float(footage_s)
         self.dispersion = float(dispersion)
-        n, blocks = len(self.peaks), footage_s / BLOCK_S
-        low, high = _TAIL_RANGE
-        k = min(int(min(max(_TAIL_SHARE * blocks, low), high)), n // 2)
+        n = len(self.peaks)
+        k = tail_size(n, footage_s)
         self._beyond = float(self.peaks[n - k - 1]) if n else 0.0
         self._tail = fit_exceedance(self.peaks[n - k :] - self._beyond, self.dispersion)
         # The curve below the tail: so many events reach this level. Strictly falling.
@@ -165,6 +164,12 @@ class Calibration:
             f"{duration(self.footage_s)} of normal footage are too short for {_alerts(rate)} a "
             f"day: learn from {duration(needed_s)} at least"
         )
+
+
+def tail_size(peaks: int, footage_s: float) -> int:
+    """How many of so many peaks, the largest, shape the tail: no rarer level is below the next."""
+    low, high = _TAIL_RANGE
+    return min(int(min(max(_TAIL_SHARE * (footage_s / BLOCK_S), low), high)), peaks // 2)
 
 
 def event_peaks(

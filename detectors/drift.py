@@ -17,7 +17,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.calibration import BLOCK_S, DAY_S, Calibration
+from detectors.calibration import BLOCK_S, DAY_S, Calibration, tail_size
 
 FLOOD: Final = 5.0
 """While drifted, so many times the asked rate of alerts is aimed at, at most."""
@@ -214,6 +214,14 @@ class Limits:
         footage_s = max(t_s - from_s, FOREIGN_AFTER_S)
         lifted = Calibration(recent, footage_s).threshold(FLOOD * self.rate).value
         return max(self.asked, lifted)
+
+    def lifted_at_least(self, recent: NDArray[np.float64], from_s: float, t_s: float) -> float:
+        """A level that `lifted` is not below, found in a hundredth of the time."""
+        footage_s = max(t_s - from_s, FOREIGN_AFTER_S)
+        n, k = len(recent), tail_size(len(recent), footage_s)
+        if not n or FLOOD * self.rate * (footage_s / DAY_S) > max(k, 1):
+            return self.asked
+        return max(self.asked, float(np.partition(recent, n - k - 1)[n - k - 1]))
 
 
 class _Minutes:

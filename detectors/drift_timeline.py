@@ -147,9 +147,21 @@ class DriftTimeline:
         if len(self.rows) == 1 or not len(rows):
             return rows
         segments = np.searchsorted(self.rows, rows, side="right") - 1
-        needed, where = np.unique(segments, return_inverse=True)
-        levels = np.array([self.level(one) for one in needed.tolist()])
-        return np.asarray(rows[self.watched.value[rows] >= levels[where]])
+        starts = np.flatnonzero(np.diff(segments, prepend=-1))
+        value = self.watched.value[rows]
+        highest = np.maximum.reduceat(value, starts).tolist()
+        needed = zip(segments[starts].tolist(), highest, strict=True)
+        levels = np.array([self._level_for(segment, top) for segment, top in needed])
+        return np.asarray(rows[value >= np.repeat(levels, np.diff(starts, append=len(rows)))])
+
+    def _level_for(self, segment: int, highest: float) -> float:
+        """The level there; infinite where it is certainly above `highest`."""
+        lift = self.lifts[segment]
+        if lift is not None and lift not in self._levels:
+            recent = self.watched.peaks[lift.first : lift.end]
+            if highest < self.limits.lifted_at_least(recent, lift.from_s, lift.t_s):
+                return float("inf")
+        return self.level(segment)
 
 
 class _Walk:

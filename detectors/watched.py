@@ -1,5 +1,5 @@
-"""Scores of hours, and what a drift watch needs of them whatever the calibration: event peaks, ends of
-blocks, for how long the scene has been another one."""
+"""Scores of hours, and what a drift watch needs of them whatever the calibration: event peaks,
+ends of blocks, for how long the scene has been another one."""
 
 from dataclasses import dataclass
 

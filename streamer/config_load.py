@@ -32,6 +32,7 @@ _MESSAGES = {
     "int_parsing_size": "this number is too large",
     "int_from_float": "expected a whole number",
     "string_type": "expected text",
+    "tuple_type": "expected a list",
     "path_type": "expected a path",
 }
 

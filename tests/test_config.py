@@ -91,6 +91,8 @@ def test_zones_and_a_schedule_reach_the_judge() -> None:
         ("name: yard", "name: yard\n          exclude: [[0, 0], [1, 0], [1, 1]]", "either include"),
         ("Europe/Berlin", "Europe/Nowhere", "'Europe/Nowhere' is no time zone"),
         ("mon-fri 18:00", "mon-fry 18:00", "'mon-fry' is no day"),
+        ('["mon-fri 18:00-06:00", "sat,sun 00:00-24:00"]', "all 00:00-24:00", "expected a list"),
+        ("Europe/Berlin", "../Berlin", "is no time zone"),
         ("by: overlap", "by: corner", "expected middle or overlap"),
     ],
 )
@@ -288,6 +290,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 KEYS = """
 cameras detect capture health judge alerts metrics log gate source normal fps listen token
 learn_for publish curve outbox encoder transport slots format level
+zones schedule name include exclude by time_zone alert
 """
 words = st.sampled_from(KEYS.split())
 trees = st.recursive(

@@ -219,6 +219,8 @@ def test_broken_replays_are_told(
     ask = (folder, "--alerts-per-day", 2)
     assert "no replay" in refused(capsys, tmp_path / "no", "--alerts-per-day", 2)[1]
     assert refused(capsys, *ask, "--camera", "roof")[0] == 2
+    status, said = refused(capsys, *ask, "--labels", tmp_path / "none.jsonl")
+    assert (status, "none.jsonl: cannot be read" in said) == (2, True)
     normal = folder / "normal" / "gate.normal"
     data = normal.read_bytes()
     normal.unlink()

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import poisson
 
 from detectors.calibration import Calibration
-from detectors.drift import FLOOD, DriftWatch, too_many
+from detectors.drift import FLOOD, DriftWatch, Limits, too_many
 
 STEP_S = 0.6
 HOUR = round(3600 / STEP_S)
@@ -111,3 +113,18 @@ def test_too_many_is_what_the_textbook_calls_improbable(mean: float) -> None:
 def test_no_count_is_too_many_where_every_minute_is_expected() -> None:
     """A budget of thousands a day is never called a flood."""
     assert too_many(100_000.0, 1e-2) > 6 * 60
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(1e-3, 50.0), max_size=400),
+    st.floats(0.0, 21_600.0),
+    st.sampled_from([0.01, 1.0, 24.0, 1000.0, 50_000.0]),
+)
+def test_a_lifted_level_is_not_below_what_is_said_of_it(
+    peaks: list[float], footage_s: float, rate: float
+) -> None:
+    """What is passed over because it is certainly below the level is below it."""
+    limits = Limits.of(calibrated(1.0), rate)
+    recent = np.array(peaks, np.float64)
+    assert limits.lifted_at_least(recent, 0.0, footage_s) <= limits.lifted(recent, 0.0, footage_s)
