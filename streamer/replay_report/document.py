@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.event import EventDraft
+from detectors.drift_timeline import DriftTimeline
 from streamer.deciding.redecide import Footage, Settings, redecide
 from streamer.deciding.replayed import ReplayedCamera, ReplayedSource
 from streamer.replay_report.kept import Kept, bands, columns
@@ -41,8 +42,6 @@ class Room:
 
 @dataclass
 class _Source:
-    of: ReplayedSource
-    footage_len: int
     kept: Kept
     closings: list[list[object]]
     lifts: list[Lifts | None]
@@ -69,16 +68,6 @@ class CameraDocument:
         self._alerts = 0
         self._footage_s = 0.0
 
-    @property
-    def alerts(self) -> int:
-        """How many there were."""
-        return self._alerts
-
-    @property
-    def footage_s(self) -> float:
-        """How much footage there is."""
-        return self._footage_s
-
     def add(self, source: ReplayedSource, footage: Footage) -> None:
         """The next source. ReplayError where its trace cannot be read."""
         camera = self._camera
@@ -89,16 +78,7 @@ class CameraDocument:
         kept = Kept.of(footage, self._floor, hot, about).wanted(
             camera.today.judge, lambda row: rows.region(footage.trace_row(row))
         )
-        nearest = sorted(self._rates, key=lambda rate: abs(np.log(rate / self._rates[today])))
-        lifted = {rate: self._lifts(footage, rate) for rate in nearest}
-        own = [lifted[rate] for rate in self._rates]
-        drafts = redecide(
-            footage,
-            camera.calibration,
-            camera.today,
-            camera=camera.name,
-            facts=rows,
-        )
+        own, drafts = self._decide(footage, rows)
         start_s, end_s = source.start_utc_s, source.end_utc_s
         self._footage_s += max(0.0, end_s - start_s)
         low, high = columns(footage, start_s, end_s, self._room.columns)
@@ -114,7 +94,7 @@ class CameraDocument:
             "facts": self._facts(rows, footage, kept),
         }
         closings: list[list[object]] = [list(one) for one in footage.closings]
-        self._sources.append(_Source(source, len(footage), kept, closings, own, document))
+        self._sources.append(_Source(kept, closings, own, document))
         self._keep_room()
 
     def document(self) -> dict[str, Any]:
@@ -139,10 +119,32 @@ class CameraDocument:
             "footage_s": self._footage_s,
         }
 
-    def _lifts(self, footage: Footage, rate: float) -> Lifts | None:
+    def _decide(
+        self, footage: Footage, rows: RowReader
+    ) -> tuple[list[Lifts | None], list[EventDraft]]:
+        """The thresholds at every number of alerts a day, and what was told at today's."""
+        camera = self._camera
+        today = camera.today.alerts_per_day
+        found: dict[float, Lifts | None] = {}
+        drafts: list[EventDraft] = []
+        for rate in sorted(self._rates, key=lambda one: abs(np.log(one / today))):
+            timeline = DriftTimeline.of(footage.watched, camera.calibration, rate)
+            found[rate] = self._lifts(footage, timeline, rate)
+            if rate == today:
+                drafts = redecide(
+                    footage,
+                    camera.calibration,
+                    camera.today,
+                    camera=camera.name,
+                    facts=rows,
+                    timeline=timeline,
+                )
+        return [found[rate] for rate in self._rates], drafts
+
+    def _lifts(self, footage: Footage, timeline: DriftTimeline, rate: float) -> Lifts | None:
         wanted = (self._camera.today.alerts_per_day, self._chosen.alerts_per_day)
         most = None if rate in wanted else max(0, self._levels_left)
-        found = lifts(footage, self._camera.calibration, rate, self._lowest, most)
+        found = lifts(footage, timeline, self._lowest, most)
         if most is not None and found:
             self._levels_left -= len(found)
         return found

@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 
-from detectors.calibration import Calibration
 from detectors.drift_timeline import DriftTimeline
 from streamer.deciding.redecide import Footage
 from streamer.deciding.replayed import ReplayedCamera
@@ -23,17 +22,14 @@ def rates(camera: ReplayedCamera, *others: float) -> list[float]:
 
 
 def lifts(
-    footage: Footage, calibration: Calibration, rate: float, lowest: float, most: int | None
+    footage: Footage, timeline: DriftTimeline, lowest: float, most: int | None
 ) -> Lifts | None:
     """From which row on which threshold holds, and the UTC of that row.
 
-    Empty where it is always the one asked for.
-
-    `lowest`: the lowest leave ratio that is offered: where no score comes near enough to ask, the
-    threshold before goes on. A threshold takes milliseconds to compute: None where there are more
-    than `most` to.
+    Empty where it is always the one asked for. `timeline`: of `footage`. `lowest`: the lowest leave
+    ratio that is offered: where no score comes near enough to ask, the threshold before goes on. A
+    threshold takes milliseconds to compute: None where there are more than `most` to.
     """
-    timeline = DriftTimeline.of(footage.watched, calibration, rate)
     if len(timeline.rows) == 1:
         return []
     asked = timeline.limits.asked

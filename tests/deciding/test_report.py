@@ -16,6 +16,7 @@ from test_redecide import LEFT, MORNING, Rows, film
 
 from alerts.event import EventDraft
 from alerts.judge import JudgeSettings
+from detectors.drift_timeline import DriftTimeline
 from detectors.normality import Normality
 from streamer.cli import main
 from streamer.config import JudgeConfig
@@ -147,7 +148,8 @@ def random_case(seed: int) -> tuple[dict[str, Any], list[list[float]]]:
     asked = CALIBRATION.threshold(rate).value
     kept = Kept.of(footage, 0.1).wanted(judge, lambda row: trace.region(footage.trace_row(row)))
     kept = kept.above(asked * 0.4)
-    found = lifts(footage, CALIBRATION, rate, 0.4, None) or []
+    timeline = DriftTimeline.of(footage.watched, CALIBRATION, rate)
+    found = lifts(footage, timeline, 0.4, None) or []
     given = {
         "track": {
             "row": kept.row.tolist(),
