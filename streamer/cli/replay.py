@@ -37,7 +37,7 @@ from streamer.replay.replay import replay as run
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="The folder to write: replay.json, trace/, events.jsonl, pictures/.",
+    help="The folder to write: replay.json, trace/, events.jsonl, pictures/, report.html.",
 )
 @click.option(
     "--start",
@@ -150,5 +150,6 @@ def _lines(report: ReplayReport) -> list[str]:
         f"{report.camera}: {report.sources} sources{kept}, {_clock(report.footage_s)} of footage "
         f"in {report.took_s:.0f} s ({speed:.0f} times real time)",
         f"{report.alerts} alerts, {report.events} messages in all: {report.out / 'events.jsonl'}",
+        f"to look at, and to try settings on: {report.out / 'report.html'}",
     ]
     return lines + [f"note: {problem}" for problem in report.problems]

@@ -14,6 +14,7 @@ from streamer.deciding.replayed import open_replay
 from streamer.deciding.sweep import Tried
 from streamer.deciding.tune import CameraTuning, Judged, Tuning
 from streamer.deciding.tune import tune as run
+from streamer.replay_report.report import write_report
 
 _PATH = click.Path(path_type=Path)
 _SHOWN = 20
@@ -32,10 +33,12 @@ _SHOWN = 20
               help="When something happened: of `sorawatch label`, or a labels.json.")  # fmt: skip
 @click.option("--write", "config", type=_PATH, metavar="CONFIG",
               help="Put the choice into this file; the old one is kept as .bak.")  # fmt: skip
+@click.option("--report", "page", type=_PATH, metavar="FILE",
+              help="Write the replay's page, set to the choice, with the labels.")  # fmt: skip
 @json_option
 def tune(
     folder: Path, alerts_per_day: float, cameras: tuple[str, ...], labels: Path | None,
-    config: Path | None, as_json: bool,
+    config: Path | None, page: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Find the settings for a number of alerts a day.
 
@@ -49,6 +52,10 @@ def tune(
         replay = whole.only(cameras)
         truth = None if labels is None else read_labels(labels, whole).only(replay.cameras)
         tuning = run(replay, alerts_per_day, truth, progress.show)
+        if page is not None:
+            progress.show("writing the report")
+            chosen = {camera.camera: camera.settings for camera in tuning.cameras}
+            write_report(replay, page, chosen, truth)
     backup = None
     if config is not None:
         backup = edit_config(config, tuning.values())

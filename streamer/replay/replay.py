@@ -30,6 +30,7 @@ from streamer.reading import SLOTS
 from streamer.replay.folder import check_out, forget_camera, write_events
 from streamer.replay.job import Order, error_of, job_main
 from streamer.replay.plan import Run
+from streamer.replay_report.report import write_report
 from streamer.trace.manifest import CameraReplay, Manifest, SourceRecord, normal_path
 
 log = logging.getLogger(__name__)
@@ -217,6 +218,7 @@ class _Replay:
             try:
                 self._work(jobs, batch, speed, on_progress, started_s)
                 events = write_events(self._out, self._manifest())
+                write_report(self._out)
             except ResourceError as exc:
                 done = sum(record.complete for record in self._done.values())
                 raise ResourceError(

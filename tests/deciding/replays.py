@@ -48,6 +48,7 @@ class Clip:
     scores: Sequence[float]
     region: tuple[float, float, float, float] = (0.1, 0.2, 0.125, 0.25)
     gate: Gate = Gate.SCORED
+    text: str = "faster than anything seen here"
 
 
 def burst(n: int, *bursts: tuple[int, int, float]) -> list[float]:
@@ -103,7 +104,7 @@ def _source(folder: Path, camera: str, number: int, clip: Clip, identity: str) -
                     standing=0.0 if score == score else score,
                     gate=clip.gate,
                     region=tuple(short(side) for side in clip.region),  # type: ignore[arg-type]
-                    text="faster than anything seen here" if score else "",
+                    text=clip.text if score else "",
                     parts={"speed": 1.0} if score else {},
                 )
             )
