@@ -3,7 +3,8 @@
 ```
 SorawatchError            5  anything else
 ├── ConfigError           2  usage or configuration
-│   └── DeviceError       2  the device that was asked for is not there
+│   ├── DeviceError       2  the device that was asked for is not there
+│   └── ReplayError       2  a replay's folder, or a trace in it, cannot be used
 ├── SourceError           3  a camera or a file cannot be opened or read
 ├── ModelError            4  an encoder file is missing, foreign or broken
 │   └── NormalityError    4  so is a normality file
@@ -34,6 +35,10 @@ class ConfigError(SorawatchError):
 
 class DeviceError(ConfigError):
     """The device that the configuration names is not available on this machine."""
+
+
+class ReplayError(ConfigError):
+    """A replay's folder, or a trace in it, is missing, foreign, of another version or broken."""
 
 
 class SourceError(SorawatchError):

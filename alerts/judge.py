@@ -4,12 +4,13 @@ A *stretch* begins at a score that reaches the threshold and lasts while scores 
 `leave_ratio` of it. A stretch of `min_length_s` opens an event; stretches that begin within
 `merge_gap_s` of the event's last unusual frame belong to it; after its end the camera rests for
 `cooldown_s`. What is still unusual when the rest is over opens an event all the same, with its
-true start.
+true start. Where or when no alert is wanted (`alerts.wanted`) nothing is unusual.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from alerts.event import (
     EndedBy,
@@ -20,6 +21,7 @@ from alerts.event import (
     Region,
     event_id,
 )
+from alerts.wanted import Schedule, Zone, held_back
 
 # Longer without an observation, and nobody can say that what was unusual went on.
 LONGEST_SILENCE_S = 3.0
@@ -34,6 +36,8 @@ class JudgeSettings:
 
     `leave_ratio` in (0, 1]: an event goes on while scores stay above this share of the threshold.
     `update_every_s`: an event that gets worse says so, but not more often than this.
+    `zones`, `schedule`: where and when alerts are wanted; everywhere and always where there are
+    none.
     """
 
     min_length_s: float = 0.6
@@ -41,6 +45,8 @@ class JudgeSettings:
     cooldown_s: float = 10.0
     leave_ratio: float = 0.7
     update_every_s: float = 2.0
+    zones: tuple[Zone, ...] = ()
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for what cannot be meant."""
@@ -49,6 +55,35 @@ class JudgeSettings:
             raise ValueError(f"durations must be finite and not negative: {self}")
         if not 0 < self.leave_ratio <= 1:
             raise ValueError(f"leave_ratio must be in (0, 1]: {self}")
+
+    def held_back(
+        self, region: tuple[float, float, float, float] | None, utc_s: float
+    ) -> str | None:
+        """Why what is unusual there and then is to raise nothing; None when it may."""
+        return held_back(self.zones, self.schedule, region, utc_s)
+
+
+class Seen(Protocol):
+    """What the judge wants to know of a frame; all but time and score only when it tells of it."""
+
+    @property
+    def utc_s(self) -> float:
+        """As in `Observation`, and so are the others."""
+
+    @property
+    def score(self) -> float: ...  # noqa: D102
+
+    @property
+    def region(self) -> tuple[float, float, float, float] | None: ...  # noqa: D102
+
+    @property
+    def parts(self) -> Mapping[str, float]: ...  # noqa: D102
+
+    @property
+    def text(self) -> str: ...  # noqa: D102
+
+    @property
+    def expected_per_day(self) -> float | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +115,31 @@ class _Incident:
 
     start_s: float
     last_s: float  # newest frame of its newest stretch
-    peak: Observation
+    peak: Seen
     unusual: bool = True  # in a stretch, not in the gap after one
     announced_s: float | None = None  # when the last message about it was made
     announced_score: float = 0.0
+
+
+class Idle(NamedTuple):
+    """Frames with scores from `low` up to `high`, not included, change nothing before `until_s`."""
+
+    low: float
+    high: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeState:
+    """What a judge has in hand. `start_s` to `last_s`: what is unusual, None when nothing is;
+    `unusual`: it is in a stretch, not in the gap after one; `announced_s`: when it was last told
+    of. `rest_until_s`: no event is opened before, -inf where none has ended."""
+
+    start_s: float | None
+    last_s: float | None
+    unusual: bool
+    announced_s: float | None
+    rest_until_s: float
 
 
 class Judge:
@@ -126,7 +182,39 @@ class Judge:
         """Whether something unusual goes on, be it announced already or not."""
         return self._incident is not None
 
-    def step(self, seen: Observation) -> list[EventDraft]:
+    @property
+    def state(self) -> JudgeState:
+        """What it has in hand now."""
+        incident, rest_s = self._incident, self._rest_until_s
+        if incident is None:
+            return JudgeState(None, None, False, None, rest_s)
+        return JudgeState(
+            incident.start_s, incident.last_s, incident.unusual, incident.announced_s, rest_s
+        )
+
+    @property
+    def idle(self) -> Idle | None:
+        """What frames can change nothing about the event that is open; None when any may."""
+        incident = self._incident
+        if incident is None or incident.announced_s is None:
+            return None
+        if incident.peak.score > incident.announced_score:
+            return None  # an update is due some time
+        if not incident.unusual:
+            until_s = incident.last_s + self.settings.merge_gap_s - _GRACE_S
+            return Idle(-math.inf, self.threshold, until_s)
+        if self.settings.zones or self.settings.schedule is not None:
+            return None
+        return Idle(self._leave, math.nextafter(incident.peak.score, math.inf), math.inf)
+
+    def pass_over(self, utc_s: float) -> None:
+        """Take it that frames came up to `utc_s`, without silence, and that none changed anything:
+        nothing is unusual and none reached the threshold, or all were as `idle` says."""
+        self._newest_s = utc_s
+        if self._incident is not None and self._incident.unusual:
+            self._incident.last_s = utc_s
+
+    def step(self, seen: Seen) -> list[EventDraft]:
         """What is to be told after this frame, oldest first; usually nothing.
 
         Times must rise. A time that goes back (the clock was set) or leaps by more than
@@ -139,9 +227,12 @@ class Judge:
         elif seen.utc_s - self._newest_s > LONGEST_SILENCE_S:
             drafts += self._finish(self._newest_s, "camera_lost")
         self._newest_s = seen.utc_s
+        score = seen.score
+        if score >= self._leave and self._held_back(seen):
+            score = 0.0
         if self._incident is not None:
-            drafts += self._follow(self._incident, seen)
-        if self._incident is None and seen.score >= self.threshold:
+            drafts += self._follow(self._incident, seen, score)
+        if self._incident is None and score >= self.threshold:
             self._incident = _Incident(seen.utc_s, seen.utc_s, seen)
         if self._incident is not None:
             drafts += self._announce(self._incident, seen)
@@ -156,13 +247,19 @@ class Judge:
         self._newest_s = max(self._newest_s, utc_s)
         return drafts
 
-    def _follow(self, incident: _Incident, seen: Observation) -> list[EventDraft]:
+    def _held_back(self, seen: Seen) -> bool:
+        settings = self.settings
+        if not settings.zones and settings.schedule is None:
+            return False
+        return settings.held_back(seen.region, seen.utc_s) is not None
+
+    def _follow(self, incident: _Incident, seen: Seen, score: float) -> list[EventDraft]:
         """Carry what is unusual on to this frame, or end it."""
         gap_s = seen.utc_s - incident.last_s
         if incident.unusual:
-            incident.unusual = seen.score >= self._leave
+            incident.unusual = score >= self._leave
         elif gap_s <= self.settings.merge_gap_s + _GRACE_S:
-            incident.unusual = seen.score >= self.threshold
+            incident.unusual = score >= self.threshold
         if incident.unusual:
             incident.last_s = seen.utc_s
             if seen.score > incident.peak.score:
@@ -173,7 +270,7 @@ class Judge:
             return self._finish(seen.utc_s, "over")
         return []
 
-    def _announce(self, incident: _Incident, seen: Observation) -> list[EventDraft]:
+    def _announce(self, incident: _Incident, seen: Seen) -> list[EventDraft]:
         """`new` when it has lasted long enough, `update` when it got worse."""
         now_s = seen.utc_s
         if incident.announced_s is None:

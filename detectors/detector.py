@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from detectors.observer import (
     Observation,
     Observer,
 )
-from detectors.score import Score
+from detectors.score import Gate, Score
 from detectors.scoring import Reason, Smoother, largest, score_of
 from detectors.window import Window
 
@@ -82,7 +82,17 @@ class Scorer:
         moving = self._moving.step(self._of_motion(observation), passed_s)
         standing = self._standing.step(self._of_figures(observation), passed_s)
         reason = self._reasons[0 if moving >= standing else 1]
-        return score_of(observation.t_s, max(moving, standing), reason)
+        score = score_of(observation.t_s, max(moving, standing), reason)
+        return replace(score, moving=moving, standing=standing, gate=self._gate(observation))
+
+    def _gate(self, observation: Observation) -> Gate:
+        if observation.seq == 0:
+            return "warming"
+        if observation.whole:
+            return "whole"
+        if self._ground.foreign:
+            return "foreign"
+        return "scored" if observation.changed or self._figure_value > 0.0 else "still"
 
     def _of_motion(self, observation: Observation) -> float:
         """Surprise of what moves in this frame."""

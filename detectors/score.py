@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Region(NamedTuple):
@@ -12,6 +12,12 @@ class Region(NamedTuple):
     y: float
     width: float
     height: float
+
+
+Gate = Literal["scored", "still", "whole", "foreign", "warming"]
+"""Why a score is what it is. scored: something changed or stands out. still: neither does, and what
+was unusual fades. whole: (nearly) all of the picture changed, which scores nothing. foreign: it is
+of another scene, so that only what moves is scored. warming: there is no earlier frame yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class Score:
     among speed, direction, appearance, crowding, occupancy, shape, stay.
     `region`: where it is most unusual; None when nothing moves.
     `text`: one short English clause for people: "faster than anything seen here".
+    `moving`, `standing`: of what moves, and of what stands out from the scene; `value` is the
+    larger. `gate`: see `Gate`.
     """
 
     t_s: float
@@ -31,3 +39,6 @@ class Score:
     parts: Mapping[str, float]
     region: Region | None
     text: str
+    moving: float = 0.0
+    standing: float = 0.0
+    gate: Gate = "scored"

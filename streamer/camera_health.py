@@ -154,8 +154,8 @@ class CameraHealth:
             condition: RunLength(condition, run.after_s) for condition, run in self._runs.items()
         }
 
-    def second(self, *, frozen: bool, black: bool, t_s: float) -> list[ConditionChange]:
-        """About once a second: whether all frames since the last call were frozen, or black."""
+    def look(self, *, frozen: bool, black: bool, t_s: float) -> list[ConditionChange]:
+        """Every frame, valid or not: whether it was frozen, or black."""
         changes = [
             self._runs[Condition.FROZEN].step(frozen, t_s),
             self._runs[Condition.DARK].step(black, t_s),

@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from alerts.address import check_address
+from alerts.wanted import Hours, Schedule, Zone
 from sorawatch import ConfigError
 from streamer.capture.source import Source
 
@@ -199,6 +200,49 @@ class HealthConfig(_Section):
     tampered_after_s: PositiveSeconds = 10.0
 
 
+Corner = tuple[Number, Number]
+
+
+class ZoneConfig(_Section):
+    """A part of the picture: a polygon that alerts come from alone, or never."""
+
+    name: str = Field(min_length=1, max_length=64)
+    include: tuple[Corner, ...] | None = None
+    exclude: tuple[Corner, ...] | None = None
+    by: Literal["middle", "overlap"] = "middle"
+    """A region is in the zone when its middle is, or when they overlap at all."""
+
+    @model_validator(mode="after")
+    def _polygon(self) -> "ZoneConfig":
+        if (self.include is None) == (self.exclude is None):
+            raise ValueError("a zone has the corners of either include or exclude")
+        self.zone()
+        return self
+
+    def zone(self) -> Zone:
+        """As the judge takes it."""
+        if self.include is not None:
+            return Zone(self.name, self.include, "include", self.by)
+        return Zone(self.name, self.exclude or (), "exclude", self.by)
+
+
+class ScheduleConfig(_Section):
+    """Days and hours in which alerts are wanted."""
+
+    time_zone: str
+    alert: tuple[str, ...]
+    """Each such as "mon-fri 18:00-06:00"."""
+
+    @model_validator(mode="after")
+    def _hours(self) -> "ScheduleConfig":
+        self.schedule()
+        return self
+
+    def schedule(self) -> Schedule:
+        """As the judge takes it."""
+        return Schedule(self.time_zone, tuple(Hours.parse(text) for text in self.alert))
+
+
 class JudgeConfig(_Section):
     """How scores become events."""
 
@@ -208,6 +252,9 @@ class JudgeConfig(_Section):
     leave_ratio: Number = Field(default=0.7, gt=0, le=1)
     """An event ends below this share of the threshold that opened it."""
     update_every_s: PositiveSeconds = 2.0
+    zones: Annotated[tuple[ZoneConfig, ...], Field(max_length=50)] = ()
+    schedule: ScheduleConfig | None = None
+    """None: always."""
 
 
 class CameraConfig(_Section):

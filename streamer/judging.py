@@ -10,8 +10,9 @@ from alerts.judge import Judge, JudgeSettings, Observation
 from detectors.calibration import Calibration
 from detectors.drift import Drift, DriftWatch
 from streamer.config import JudgeConfig
+from streamer.trace.row import TraceRow
 
-_LONGEST_STEP_S = 1.0
+LONGEST_STEP_S = 1.0
 """Footage that nobody saw is no footage: a gap counts as this much."""
 
 
@@ -23,6 +24,8 @@ def judge_settings(judge: JudgeConfig) -> JudgeSettings:
         cooldown_s=judge.cooldown_s,
         leave_ratio=judge.leave_ratio,
         update_every_s=judge.update_every_s,
+        zones=tuple(zone.zone() for zone in judge.zones),
+        schedule=None if judge.schedule is None else judge.schedule.schedule(),
     )
 
 
@@ -68,13 +71,26 @@ class CalibratedJudge:
         """What is to be told after this frame; `strange`: it is not of the scene learned."""
         before_s = seen.utc_s if self._newest_s is None else self._newest_s
         self._newest_s = seen.utc_s
-        self._watch.step(seen.score, min(max(seen.utc_s - before_s, 0.0), _LONGEST_STEP_S), strange)
+        self._watch.step(seen.score, min(max(seen.utc_s - before_s, 0.0), LONGEST_STEP_S), strange)
         self._judge.move_threshold(self._watch.level)
         return self._judge.step(seen)
 
     def close(self, utc_s: float, ended_by: EndedBy = "camera_lost") -> list[EventDraft]:
         """End what is open at `utc_s`; it may go on afterwards."""
         return self._judge.close(utc_s, ended_by)
+
+
+def observation_of(row: TraceRow, calibration: Calibration) -> Observation:
+    """What the judge is given of a row that has a score: live, in replay, and from a trace."""
+    return Observation(
+        utc_s=row.utc_s,
+        score=row.score,
+        region=row.region,
+        parts={name: round(share, 4) for name, share in row.parts.items()},
+        text=row.text,
+        # Asked only of what can be part of an event: it costs more than the judge does.
+        expected_per_day=calibration.expected_per_day(row.score) if row.score > 0 else None,
+    )
 
 
 def judged(

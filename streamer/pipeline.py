@@ -31,6 +31,7 @@ from streamer.capture.doorbell import Doorbell, wait
 from streamer.capture.ring import FrameRing
 from streamer.capture.states import StateChange
 from streamer.capture.supervisor import CameraSpec, Supervisor
+from streamer.capture.windows import RingWindow
 from streamer.config import CameraConfig, Config, fingerprint, resolve
 from streamer.http import StatusServer
 from streamer.metrics import Metrics
@@ -272,7 +273,7 @@ class Pipeline:
         """Analyse the next window of every camera that has one; how many there were."""
         ready = []
         for watch in self._watches.values():
-            seen = watch.cutter.next()
+            seen = self._next(watch)
             if seen is not None:
                 ready.append((watch, seen))
         if ready:
@@ -283,6 +284,14 @@ class Pipeline:
                 self._tell(watch.observe(seen, score), seen.header.t_mono_ns)
         return len(ready)
 
+    def _next(self, watch: CameraWatch) -> RingWindow | None:
+        """The next window of a camera, if there is one; tells what its frames tell."""
+        while (look := watch.look()) is not None:
+            self._tell(look.drafts)
+            if look.seen is not None:
+                return look.seen
+        return None
+
     def _every_second(self, mono_s: float) -> None:
         self._supervisor.check()
         if not self._writer.alive:
@@ -290,7 +299,7 @@ class Pipeline:
         utc_s = time.time()
         for name, watch in self._watches.items():
             self._rates[name].sample(mono_s, watch.ring.counters.frames_read)
-            self._tell(watch.every_second(mono_s, utc_s))
+            self._tell(watch.every_second(utc_s))
 
     def _tidy(self) -> None:
         """Forget pictures of alerts that the outbox has forgotten."""

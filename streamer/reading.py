@@ -6,9 +6,8 @@ that names its source. The worker of the next source starts while this one is re
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -41,13 +40,50 @@ class ReadWindow(NamedTuple):
     seen: RingWindow
 
 
-@dataclass(slots=True)
-class _Open:
-    """A source that is being read: its end, once that is known."""
+class OpenSource:
+    """A source that is being read: its ring, and whether there is more to come.
 
-    source: Source
-    ring: FrameRing
-    end: StateChange | None = None
+    For the thread that reads. `number`: of the source among those of its reader.
+    """
+
+    def __init__(self, number: int, source: Source, reader: "SourceReader") -> None:
+        """Reserve its ring; ResourceError when the machine has no room."""
+        self.number = number
+        self.source = source
+        self.ring = FrameRing.create(SLOTS)
+        self.end: StateChange | None = None
+        self._reader = reader
+        self._ended = False
+        self._waits_since_s: float | None = None
+        self._written = 0
+
+    def more(self) -> bool:
+        """Wait a while for frames, after all that were there have been walked.
+
+        False at the end of the source; True means: look again, there may be some. Raises
+        SourceError when it cannot be opened, gives no frame, breaks off, or hangs.
+        """
+        if self._ended:  # heard of before the last look: the ring holds nothing newer
+            self._check_end()
+            return False
+        self._reader.hear()
+        if self.end is not None:
+            self._ended = True
+            return True
+        now_s = time.monotonic()
+        if self.ring.written != self._written or self._waits_since_s is None:
+            self._written, self._waits_since_s = self.ring.written, now_s
+        if now_s - self._waits_since_s > PATIENCE_S:
+            text = f"{self.source.masked}: no picture for {PATIENCE_S:.0f} s"
+            raise SourceError(text, "timeout")
+        self._reader.wait()
+        return True
+
+    def _check_end(self) -> None:
+        end = self.end
+        if end is not None and (end.reason != "ended" or self.ring.written == 0):
+            text = end.detail or f"{self.source.masked}: no picture"
+            raise SourceError(text, end.reason or "error")
 
 
 class SourceReader:
@@ -64,7 +100,7 @@ class SourceReader:
         self._sources = sources
         self._fps = fps
         self._states: SimpleQueue[StateChange] = SimpleQueue()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenSource] = {}
         self.frames_read: list[int] = []
 
     def __enter__(self) -> Self:
@@ -92,12 +128,25 @@ class SourceReader:
 
         Raises SourceError for a source that cannot be opened, gives no frame, or breaks off.
         """
+        for opened in self.sources():
+            cutter = WindowCutter(opened.ring, WINDOW_FRAMES, 1.0 / self._fps)
+            while True:
+                seen = cutter.next()
+                if seen is not None:
+                    yield ReadWindow(opened.number, seen)
+                elif not opened.more():
+                    break
+
+    def sources(self) -> Generator[OpenSource, None, None]:
+        """Every source in order, open; who takes one walks its ring until there is no `more`.
+
+        With the next one that is asked for it is closed, and `frames_read` says how long it was.
+        """
         for index in range(len(self._sources)):
             self._begin(index)
             if index + 1 < len(self._sources) and not self._sources[index + 1].live:
                 self._begin(index + 1)
-            for seen in self._read(self._open[index]):
-                yield ReadWindow(index, seen)
+            yield self._open[index]
             self.frames_read.append(self._open[index].ring.counters.frames_read)
             self._supervisor.remove(str(index))
             self._open.pop(index).ring.__exit__()
@@ -109,42 +158,20 @@ class SourceReader:
         settings = CaptureSettings(
             fps=self._fps, mode="drop" if source.live else "wait", once=not source.live
         )
-        opened = self._open[index] = _Open(source, FrameRing.create(SLOTS))
+        opened = self._open[index] = OpenSource(index, source, self)
         self._supervisor.add(CameraSpec(str(index), source, settings), opened.ring)
 
-    def _read(self, opened: _Open) -> Iterator[RingWindow]:
-        source, ring = opened.source, opened.ring
-        cutter = WindowCutter(ring, WINDOW_FRAMES, 1.0 / self._fps)
-        waits_since_s: float | None = None
-        while True:
-            self._hear()
-            seen = cutter.next()
-            if seen is not None:
-                waits_since_s = None
-                yield seen
-                continue
-            if opened.end is not None:  # heard of before the look: the ring holds nothing newer
-                self._check_end(opened)
-                return
-            now_s = time.monotonic()
-            waits_since_s = waits_since_s or now_s
-            if now_s - waits_since_s > PATIENCE_S:
-                text = f"{source.masked}: no picture for {PATIENCE_S:.0f} s"
-                raise SourceError(text, "timeout")
-            wait([self._bell], _LOOK_S)
-
-    def _check_end(self, opened: _Open) -> None:
-        end = opened.end
-        if end is not None and (end.reason != "ended" or opened.ring.written == 0):
-            text = end.detail or f"{opened.source.masked}: no picture"
-            raise SourceError(text, end.reason or "error")
+    def wait(self) -> None:
+        """For frames or news, a quarter of a second at most."""
+        wait([self._bell], _LOOK_S)
 
     def _heard(self, change: StateChange) -> None:
         """On the supervisor's thread."""
         self._states.put(change)
         self._bell.ring()
 
-    def _hear(self) -> None:
+    def hear(self) -> None:
+        """Take in what the supervisor has said."""
         self._supervisor.check()
         while True:
             try:

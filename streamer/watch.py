@@ -1,13 +1,15 @@
 """One camera behind its ring: windows to the detector, scores to the judge, states to the log.
 
-Live watching and replay share this; it reads no clock of its own.
+Live watching and replay share this; it reads no clock of its own. What the judge is given goes
+through a `TraceRow`, live as well, so that deciding anew from a trace gives the same events.
 """
 
 import logging
+from collections.abc import Callable
+from typing import NamedTuple
 
 from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.health import HealthLog
-from alerts.judge import Observation
 from detectors.detector import Detector
 from detectors.drift import Drift
 from detectors.normality import Normality
@@ -15,13 +17,15 @@ from detectors.score import Score
 from detectors.tokens import grid_of
 from sorawatch import NormalityError
 from streamer.camera_health import CameraHealth, Condition, ConditionChange, HealthSettings
+from streamer.capture.frame import FrameHeader, Validity
 from streamer.capture.ring import FrameRing
 from streamer.capture.states import CameraState, StateChange
-from streamer.capture.windows import RingWindow, WindowCutter
+from streamer.capture.windows import RingWindow, Walked, WindowCutter
 from streamer.config import CameraConfig
-from streamer.judging import CalibratedJudge, judge_settings
+from streamer.judging import CalibratedJudge, judge_settings, observation_of
 from streamer.learning import Learning
 from streamer.snapshots import PeakPicture, Snapshots
+from streamer.trace.row import PARTS, Gate, TraceRow, short
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,18 @@ WINDOW_FRAMES = 8
 
 _SLOW_AFTER = 10
 """So many pictures in a row that nothing can be compared with, and the camera is too slow."""
+
+
+_DECIDED = frozenset({"scene_changed", "drifted"})
+"""Conditions that are no facts about the pictures: what is decided from a trace finds them anew."""
+
+
+class Look(NamedTuple):
+    """One frame that was walked: its window, None where it is invalid, and what is to be told."""
+
+    header: FrameHeader
+    seen: RingWindow | None
+    drafts: list[EventDraft]
 
 
 class CameraWatch:
@@ -50,9 +66,16 @@ class CameraWatch:
         normality: Normality | None,
         provenance: Provenance,
         snapshots: Snapshots | None = None,
+        record: Callable[[TraceRow], None] | None = None,
+        key: str | None = None,
     ) -> None:
-        """`config` is resolved. Without `normality` the camera learns first."""
+        """`config` is resolved. Without `normality` the camera learns first.
+
+        `record`: is given a row for every frame, once there is a normality. `key`: its name in the
+        detector, where that is not the camera's.
+        """
         self.name = name
+        self.key = name if key is None else key
         self.config = config
         self.ring = ring
         self.cutter = WindowCutter(ring, WINDOW_FRAMES, 1.0 / config.detect.fps)
@@ -67,6 +90,9 @@ class CameraWatch:
         self._detector = detector
         self._provenance = provenance
         self._snapshots = snapshots
+        self._record = record
+        self._origin_ns: int | None = None  # of the media time that health goes by
+        self._walked: Walked | None = None
         self._peak = PeakPicture()
         self._judge: CalibratedJudge | None = None
         self._told: Drift | None = None
@@ -79,7 +105,6 @@ class CameraWatch:
                 config.health.tampered_after_s,
             )
         )
-        self._seen = (0, 0, 0)
         if normality is None:
             self._learn()
         else:
@@ -110,37 +135,83 @@ class CameraWatch:
         """Whether an anomaly event is open."""
         return self._judge is not None and self._judge.open_event
 
+    def look(self) -> Look | None:
+        """Walk the next frame of the ring; None when there is none yet.
+
+        A window that it gives is to be scored, and both given to `observe`, before the next look.
+        """
+        self._walked = walked = self.cutter.step()
+        if walked is None:
+            return None
+        header = walked.header
+        changes = self._health.look(
+            frozen=header.validity is Validity.FROZEN,
+            black=header.validity is Validity.BLACK,
+            t_s=self._health_s(header),
+        )
+        drafts = self._conditions(changes, header.utc_ns / 1e9)
+        if walked.seen is None:
+            self._note(walked, Gate.INVALID)
+        return Look(header, walked.seen, drafts)
+
     def observe(self, seen: RingWindow, score: Score | None) -> list[EventDraft]:
-        """Take what the detector said of a window; the messages that it makes."""
-        header = seen.header
+        """Take what the detector said of the window of the last look; what is to be told."""
+        header, walked = seen.header, self._walked
+        assert walked is not None  # noqa: S101 - there was a look
+        assert walked.seen is seen  # noqa: S101 - and this came of it
         if not seen.intact():
             # What was read may be half of another frame: forget what was made of it.
             self.torn_windows += 1
-            self._detector.reset(self.name)
+            self._detector.reset(self.key)
+            self._note(walked, Gate.TORN)
             return []
         self._newest_utc_s = utc_s = header.utc_ns / 1e9
         self._note_rate(seen.window.seq == 0)
-        changes = self._health.view(seen.window.frames[-1], header.t_mono_ns / 1e9)
+        changes = self._health.view(seen.window.frames[-1], self._health_s(header))
         drafts = self._conditions(changes, utc_s)
         normality = self._normality
         if normality is not None and self._note_size(normality, seen.window.frames[-1].shape):
-            score = None
+            self.last = None
+            self._note(walked, Gate.OTHER_SIZE)
+            return drafts
         self.last = score
         if score is None or self._judge is None or normality is None:
             return drafts
+        row = self._note(walked, Gate(score.gate), score)
         made = self._judge.step(
-            Observation(
-                utc_s=utc_s,
-                score=score.value,
-                region=score.region,
-                parts=score.parts,
-                text=score.text,
-                expected_per_day=normality.calibration.expected_per_day(score.value),
-            ),
-            strange=self._detector.strange(self.name),
+            observation_of(row, normality.calibration), strange=self._detector.strange(self.key)
         )
         drafts += self._tell_drift(self._judge.drift, utc_s)
         return drafts + self._pictured(made, score.value, seen)
+
+    def _health_s(self, header: FrameHeader) -> float:
+        """Media time since the first frame: the same footage gives the same digits."""
+        if self._origin_ns is None:
+            self._origin_ns = header.t_media_ns
+        return (header.t_media_ns - self._origin_ns) / 1e9
+
+    def _note(self, walked: Walked, gate: Gate, score: Score | None = None) -> TraceRow:
+        """The row of a frame, recorded where that is wanted."""
+        nothing = float("nan")
+        row = TraceRow(
+            frame=walked.header.number,
+            generation=walked.generation,
+            t_s=walked.t_s,
+            utc_s=walked.header.utc_ns / 1e9,
+            score=nothing if score is None else score.value,
+            moving=nothing if score is None else score.moving,
+            standing=nothing if score is None else score.standing,
+            gate=gate,
+            strange=self._detector.strange(self.key),
+            changed=0.0 if score is None else short(self._detector.changed(self.key)),
+            region=None if score is None else _short_region(score),
+            text="" if score is None else score.text,
+            parts={} if score is None else _short_parts(score),
+            conditions=tuple(sorted(self.conditions - _DECIDED)),
+        )
+        if self._record is not None and self._normality is not None:
+            self._record(row)
+        return row
 
     def change_state(self, change: StateChange) -> list[EventDraft]:
         """The camera went to another state; what was open about its picture ends with it."""
@@ -155,27 +226,15 @@ class CameraWatch:
             drafts += self._close_judge(change.utc_s, "camera_lost")
         return drafts
 
-    def every_second(self, mono_s: float, utc_s: float) -> list[EventDraft]:
-        """What only time tells: long runs of invalid pictures, learning that is done."""
-        counters = self.ring.counters
-        now = (counters.frames_analysed, counters.invalid_frozen, counters.invalid_black)
-        analysed, frozen, black = (a - b for a, b in zip(now, self._seen, strict=True))
-        self._seen = now
-        drafts = []
-        if analysed > 0:
-            changes = self._health.second(
-                frozen=frozen >= analysed, black=black >= analysed, t_s=mono_s
-            )
-            drafts = self._conditions(changes, utc_s)
-        if self.learning is not None:
-            drafts += self._learn_on(self.learning, utc_s)
-        return drafts
+    def every_second(self, utc_s: float) -> list[EventDraft]:
+        """What only time tells: learning that is done."""
+        return [] if self.learning is None else self._learn_on(self.learning, utc_s)
 
     def close(self, utc_s: float, ended_by: EndedBy = "stopped") -> list[EventDraft]:
         """Stop watching: keep what was learned, end what is open."""
         if self.learning is not None:
             self.learning.close()
-        self._detector.remove(self.name)
+        self._detector.remove(self.key)
         return self._close_judge(utc_s, ended_by) + self._log.close(utc_s, ended_by)
 
     def _close_judge(self, utc_s: float, ended_by: EndedBy) -> list[EventDraft]:
@@ -190,7 +249,7 @@ class CameraWatch:
         """Judge from now on by `normality`."""
         config = self.config
         self._normality = normality
-        self._detector.add(self.name, normality)
+        self._detector.add(self.key, normality)
         settings = judge_settings(config.judge)
         provenance = self._provenance.model_copy(update={"normal": normality.sha256})
         self._judge = CalibratedJudge(
@@ -212,7 +271,7 @@ class CameraWatch:
             self.config.learn_for_s,
             100 * self.learning.share,
         )
-        self._detector.add(self.name, None, self.learning.fitter)
+        self._detector.add(self.key, None, self.learning.fitter)
 
     def _learn_on(self, learning: Learning, utc_s: float) -> list[EventDraft]:
         normality = learning.step()
@@ -299,3 +358,16 @@ class CameraWatch:
         """The draft with the picture that was last written for its event, if one was."""
         path = None if self._snapshots is None else self._snapshots.existing(draft)
         return draft if path is None else draft.model_copy(update={"snapshot": path})
+
+
+def _short_region(score: Score) -> tuple[float, float, float, float] | None:
+    if score.region is None:
+        return None
+    x, y, width, height = score.region
+    return short(x), short(y), short(width), short(height)
+
+
+def _short_parts(score: Score) -> dict[str, float]:
+    """The parts above 0, in the order of `PARTS`."""
+    shares = ((name, short(score.parts.get(name, 0.0))) for name in PARTS)
+    return {name: share for name, share in shares if share > 0.0}

@@ -93,7 +93,7 @@ def test_a_state_is_told_after_its_time_and_since_it_began() -> None:
     told = []
     for second in range(60):
         black = second == 3 or 10 <= second < 30
-        for change in health.second(frozen=False, black=black, t_s=float(second)):
+        for change in health.look(frozen=False, black=black, t_s=float(second)):
             told.append((second, change.condition, change.active, change.since_s))
     assert told == [
         (20, Condition.DARK, True, 10.0),
@@ -105,11 +105,11 @@ def test_what_was_lost_has_to_be_found_anew() -> None:
     """After a reconnect, what was wrong with the picture counts from the start again."""
     health = CameraHealth(SETTINGS)
     for second in range(25):
-        assert not health.second(frozen=True, black=False, t_s=float(second))
+        assert not health.look(frozen=True, black=False, t_s=float(second))
     health.restart()
     assert not [
         change
         for second in range(25, 54)
-        for change in health.second(frozen=True, black=False, t_s=float(second))
+        for change in health.look(frozen=True, black=False, t_s=float(second))
     ]
-    assert health.second(frozen=True, black=False, t_s=55.0)
+    assert health.look(frozen=True, black=False, t_s=55.0)

@@ -33,9 +33,10 @@ def show(watch: CameraWatch, count: int, first_s: float, every_s: float) -> None
         watch.ring.begin((24, 32), (24, 32)).luma[:] = number
         t_ns = round((first_s + number * every_s) * 1e9)
         watch.ring.commit(FrameHeader(1, t_ns, t_ns, t_ns, Validity.VALID))
-        seen = watch.cutter.next()
-        assert seen is not None
-        watch.observe(seen, None)
+        look = watch.look()
+        assert look is not None
+        assert look.seen is not None
+        watch.observe(look.seen, None)
 
 
 def test_a_camera_too_slow_to_be_watched_is_told(

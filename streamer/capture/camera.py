@@ -16,6 +16,7 @@ from streamer.capture.clock import (
     PlayClock,
     SystemClock,
 )
+from streamer.capture.footage_reader import FootageReader
 from streamer.capture.frame import FrameHeader
 from streamer.capture.opener import OpenOptions, Reader, open_source
 from streamer.capture.ring import FrameRing, Phase
@@ -170,7 +171,7 @@ class CameraCapture:
             receipt_ns = self._grab(reader)
             if receipt_ns is None:
                 return
-            number += 1
+            number = reader.number if isinstance(reader, FootageReader) else number + 1
             stamp = clock.stamp(reader.pts_s, receipt_ns)
             if self._state is not CameraState.ONLINE:
                 self._go(CameraState.ONLINE)
@@ -234,7 +235,7 @@ class CameraCapture:
             generation=self._generation,
             t_media_ns=t_media_ns,
             t_mono_ns=receipt_ns,
-            utc_ns=t_media_ns + self._clock.utc_ns() - self._clock.mono_ns(),
+            utc_ns=self._utc_ns(reader, t_media_ns),
             validity=validity,
             number=number,
         )
@@ -243,6 +244,11 @@ class CameraCapture:
         counters.count_invalid(validity)
         counters.frames_analysed += 1
         self._on_frame()
+
+    def _utc_ns(self, reader: Reader, t_media_ns: int) -> int:
+        if isinstance(reader, FootageReader):  # it knows when that was
+            return reader.utc_ns
+        return t_media_ns + self._clock.utc_ns() - self._clock.mono_ns()
 
     def _rest(self) -> None:
         self._counters.read_started_ns = 0

@@ -43,6 +43,12 @@ class FolderReader:
         """Time of the picture at the folder's rate, from 0."""
         return self._at / self.fps_declared
 
+    def seek(self, t_s: float) -> int:
+        """Pass over the pictures before this time; how many that are."""
+        passed = min(int(t_s * self.fps_declared), len(self._paths))
+        self._at += passed
+        return passed
+
     def grab(self) -> bool:
         """Go to the next picture, without reading it."""
         self._at += 1

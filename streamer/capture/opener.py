@@ -16,6 +16,8 @@ from typing import Any, Final
 from sorawatch import SourceError
 from streamer.capture.diagnose import diagnose
 from streamer.capture.folder_reader import FolderReader
+from streamer.capture.footage import read_footage
+from streamer.capture.footage_reader import FootageReader
 from streamer.capture.opencv import cv2
 from streamer.capture.reader import Picture, Reader
 from streamer.capture.settings import Transport
@@ -46,6 +48,8 @@ def open_source(source: Source, options: OpenOptions | None = None) -> Reader:
     Takes up to `open_timeout_s`, and up to 3 s more to find out what went wrong.
     """
     options = options or OpenOptions()
+    if source.kind is SourceKind.FOOTAGE:
+        return FootageReader(read_footage(source), lambda piece: open_source(piece, options))
     if source.kind is SourceKind.FOLDER:
         return FolderReader(source)
     if source.kind is SourceKind.FILE:

@@ -1,5 +1,6 @@
 """Where pictures come from: one value for a camera's URL, a file, a folder or a device."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,6 +35,8 @@ class SourceKind(StrEnum):
     FILE = "file"
     FOLDER = "folder"
     DEVICE = "device"
+    FOOTAGE = "footage"
+    """Recorded pieces, see `streamer.capture.footage`: `url` is a JSON document."""
 
 
 def mask_credentials(text: str) -> str:
@@ -91,6 +94,10 @@ class Source:
         """The source for people: as it was given, without the password."""
         if self.kind is SourceKind.DEVICE:
             return f"device {self.url}"
+        if self.kind is SourceKind.FOOTAGE:
+            pieces = json.loads(self.url)["pieces"]
+            first: str = pieces[0][1]
+            return first + (f" and {len(pieces) - 1} more" if len(pieces) > 1 else "")
         if self.kind in (SourceKind.RTSP, SourceKind.HTTP):
             return mask_credentials(self.url)
         return self.url

@@ -32,7 +32,7 @@ STABLE_S: Final = 30.0  # a worker that has lived for so long is started anew at
 RESTART_MAX_S: Final = 30.0
 PROBATION_S: Final = 3.0  # for which a worker must live on with a camera that has killed one
 LEAVE_S: Final = 1.5  # for a worker to end before it is killed
-FILES: Final = (SourceKind.FILE, SourceKind.FOLDER)
+FILES: Final = (SourceKind.FILE, SourceKind.FOLDER, SourceKind.FOOTAGE)
 
 
 @dataclass(eq=False)

@@ -19,6 +19,7 @@ _BAD_PACKET_S: Final = 0.5
 # Damage is forgotten after so many frames where no key frame mends it: about two seconds.
 _SMEARED_FRAMES: Final = 50
 _MISSING_FRAMES: Final = 64
+_SEEK_FRAMES_OFF: Final = 0.25
 _KEY_FRAME: Final = ord("I")
 
 
@@ -67,6 +68,24 @@ class VideoReader:
             if time.monotonic() - started_s > _BAD_PACKET_S:
                 return False
         return False
+
+    def seek(self, t_s: float) -> int | None:
+        """Go near the frame of this time, before anything was grabbed; how many were passed over.
+
+        None where it cannot be known where it is now, as in a file whose rate varies.
+        """
+        fps = self.fps_declared
+        if fps is None:
+            return 0
+        number = int(t_s * fps)
+        there = self._capture.set(cv2.CAP_PROP_POS_FRAMES, number)
+        # What it says is what it was told; the time of the frame that comes is not.
+        if not there or not self._capture.grab():
+            return None
+        pts_s = self.pts_s
+        if pts_s is None or abs(pts_s * fps - number) > _SEEK_FRAMES_OFF or pts_s > t_s:
+            return None
+        return number + 1
 
     def retrieve(self, out: Picture | None = None) -> Picture:
         """As `Reader.retrieve`."""

@@ -48,6 +48,18 @@ class RingWindow:
         return copy if self._ring.holds(self.header.seq) else None
 
 
+class Walked(NamedTuple):
+    """One frame that was walked. `seen`: the window that ends in it, None where it is invalid.
+
+    `generation`, `t_s`: of that window, or of the one before, so that the frame can be placed.
+    """
+
+    header: FrameHeader
+    seen: RingWindow | None
+    generation: int
+    t_s: float
+
+
 class _Past(NamedTuple):
     """A valid frame that a window holds."""
 
@@ -108,6 +120,13 @@ class WindowCutter:
 
         The window before it counts as done with.
         """
+        while (walked := self.step()) is not None:
+            if walked.seen is not None:
+                return walked.seen
+        return None
+
+    def step(self) -> Walked | None:
+        """Walk one frame, be it valid or not; None when there is none yet. Otherwise as `next`."""
         ring, past = self._ring, self._past
         while True:
             ring.advance_reader(self._next)
@@ -123,9 +142,9 @@ class WindowCutter:
                 # If not late, it was broken by a writer that ran amok.
                 self._skip_to(ring.written - self._resume if late else self._next + 1)
                 continue
-            window = self._take(stored)
-            if window is not None:
-                return window
+            seen = self._take(stored)
+            passed_ns = stored.header.t_media_ns - self._origin_ns if self._generation >= 0 else 0
+            return Walked(stored.header, seen, max(0, self._generation), max(0, passed_ns) / 1e9)
 
     def _take(self, stored: StoredFrame) -> RingWindow | None:
         """Walk one frame; the window that ends in it, unless it is invalid."""

@@ -66,12 +66,15 @@ def analysis_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def source_argument(text: str) -> Source:
-    """The source that somebody typed, `${NAME}` filled in. Raises ConfigError."""
+def source_argument(text: str, folder_fps: float | None = None) -> Source:
+    """The source that somebody typed, `${NAME}` filled in. Raises ConfigError.
+
+    `folder_fps`: frames a second, where it is a folder of frames.
+    """
     filled, wrong = fill(text, os.environ)
     if wrong:
         raise ConfigError("\n".join(f"{mask_credentials(text)}: {message}" for message in wrong))
-    return Source.parse(filled)
+    return Source.parse(filled, fps=folder_fps)
 
 
 @contextmanager

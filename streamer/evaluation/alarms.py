@@ -1,5 +1,6 @@
 """What the judge of the running program would have made of stored scores."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -96,6 +97,16 @@ class Outcome:
     early: int
     delays_s: tuple[float, ...]
 
+    def __add__(self, other: "Outcome") -> "Outcome":
+        """Of both stretches of footage together."""
+        return Outcome(
+            self.alarms + other.alarms,
+            self.false_alarms + other.false_alarms,
+            self.found + other.found,
+            self.early + other.early,
+            self.delays_s + other.delays_s,
+        )
+
     @property
     def median_delay_s(self) -> float | None:
         """None when nothing was found but early."""
@@ -121,32 +132,41 @@ def judge_at(
 
 
 def _outcome(entries: Sequence[JudgedEntry], found_alarms: Sequence[list[Alarm]]) -> Outcome:
-    count = false = found = early = 0
-    delays: list[float] = []
+    outcome = Outcome(0, 0, 0, 0, ())
     for entry, alarms in zip(entries, found_alarms, strict=True):
         fps = entry.truth.fps
         events = [(start / fps, end / fps) for start, end in entry.truth.anomalous]
-        count += len(alarms)
-        false += sum(not any(_overlap(alarm, *event) for event in events) for alarm in alarms)
-        for start_s, end_s in events:
-            own = [
-                alarm
-                for alarm in alarms
-                if _overlap(alarm, start_s, end_s) and alarm.raised_s < end_s - _GRACE_S
-            ]
-            if not own:
-                continue
-            found += 1
-            delay_s = own[0].raised_s - start_s
-            if delay_s < -_GRACE_S:
-                early += 1
-            else:
-                delays.append(max(0.0, delay_s))
-    return Outcome(count, false, found, early, tuple(delays))
+        outcome += outcome_of(alarms, events)
+    return outcome
 
 
-def _overlap(alarm: Alarm, start_s: float, end_s: float) -> bool:
-    return alarm.end_s >= start_s - _GRACE_S and alarm.start_s < end_s - _GRACE_S
+def outcome_of(alarms: Sequence[Alarm], events: Sequence[tuple[float, float]]) -> Outcome:
+    """What alarms are worth on one stretch of footage in which `events` happen; all in seconds.
+
+    Both ascending. An end is not part of its event.
+    """
+    found = early = false = 0
+    delays: list[float] = []
+    starts, ends = ([event[k] - _GRACE_S for event in events] for k in (0, 1))
+    for alarm in alarms:
+        first = bisect_right(ends, alarm.start_s)  # the first event that it may overlap
+        false += first == len(events) or alarm.end_s < starts[first]
+    alarm_ends = [alarm.end_s for alarm in alarms]
+    for start_s, before_s, event in zip(starts, ends, events, strict=True):
+        own = bisect_left(alarm_ends, start_s)
+        while own < len(alarms) and alarms[own].start_s < before_s:
+            if alarms[own].raised_s < before_s:
+                break
+            own += 1
+        else:
+            continue
+        found += 1
+        delay_s = alarms[own].raised_s - event[0]
+        if delay_s < -_GRACE_S:
+            early += 1
+        else:
+            delays.append(max(0.0, delay_s))
+    return Outcome(len(alarms), false, found, early, tuple(delays))
 
 
 def threshold_at(

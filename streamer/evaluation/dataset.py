@@ -100,6 +100,13 @@ def read_data_set(folder: Path) -> DataSet:
     )
 
 
+def read_truths(path: Path) -> tuple[dict[str, Truth], list[str]]:
+    """A `labels.json` alone, and notes on it: what is true of each entry. Raises ConfigError."""
+    notes: list[str] = []
+    labels = _labels(path)
+    return {name: _truth(path, name, label, notes) for name, label in labels.items()}, notes
+
+
 def _source(path: Path, fps: float) -> Source:
     return Source.parse(str(path.absolute()) + ("/" if path.is_dir() else ""), fps=fps)
 

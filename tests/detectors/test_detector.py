@@ -98,8 +98,10 @@ def test_normal_life_keeps_its_rate(normality: Normality) -> None:
 def test_still_scene_scores_nothing(normality: Normality) -> None:
     """Where nothing moves the score is 0, with no region and no parts."""
     frames = scene.render(np.random.default_rng(0), [], 20)
-    for score in watch(normality, frames):
-        assert score == Score(score.t_s, 0.0, {}, None, score.text)
+    scores = watch(normality, frames)
+    for score in scores:
+        assert score == Score(score.t_s, 0.0, {}, None, score.text, gate=score.gate)
+    assert [score.gate for score in scores] == ["warming", *["still"] * (len(scores) - 1)]
 
 
 def test_pushed_camera_is_no_flood(normality: Normality) -> None:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
 
 from detectors.calibration import Calibration
-from detectors.drift import FLOOD, DriftWatch, poisson_at_least
+from detectors.drift import FLOOD, DriftWatch, too_many
 
 STEP_S = 0.6
 HOUR = round(3600 / STEP_S)
@@ -99,8 +100,14 @@ def test_the_same_scores_give_the_same_levels() -> None:
         assert (one.level, one.drift) == (other.level, other.drift)
 
 
-def test_poisson() -> None:
-    """The chance of so many events is that of the textbook."""
-    assert poisson_at_least(0, 3.0) == 1.0
-    assert poisson_at_least(1, 3.0) == pytest.approx(1 - np.exp(-3))
-    assert poisson_at_least(5, 0.5) == pytest.approx(1.7212e-4, rel=1e-3)
+@pytest.mark.parametrize("mean", [0.01, 0.5, 3.0, 40.0, 200.0])
+def test_too_many_is_what_the_textbook_calls_improbable(mean: float) -> None:
+    """Drift is said at the smallest count whose chance is below one in ten thousand."""
+    count = too_many(mean, 1e-4)
+    assert poisson.sf(count - 1, mean) < 1e-4
+    assert count == 3 or count > 360 or poisson.sf(count - 2, mean) >= 1e-4
+
+
+def test_no_count_is_too_many_where_every_minute_is_expected() -> None:
+    """A budget of thousands a day is never called a flood."""
+    assert too_many(100_000.0, 1e-2) > 6 * 60

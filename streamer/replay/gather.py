@@ -1,0 +1,96 @@
+"""From what people name to footage with its times: files, folders of frames, data sets."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sorawatch import ConfigError
+from streamer.capture.folder_reader import PICTURE_SUFFIXES
+from streamer.capture.source import Source, SourceKind
+from streamer.config import parse_duration
+from streamer.evaluation.dataset import VIDEO_SUFFIXES, read_data_set
+from streamer.evaluation.tracks import natural
+from streamer.replay.measure import measure
+from streamer.replay.plan import Dated, Range, Run, date_files, plan
+
+_LABELS: Final = "labels.json"
+
+
+def gather(
+    sources: Sequence[Source],
+    *,
+    start_utc_s: float | None = None,
+    part: Range | None = None,
+    unbroken: bool = False,
+) -> list[Run]:
+    """Runs of what `sources` name, in order of time.
+
+    A folder is a data set where it holds labels.json (its `test/` is replayed), a folder of frames
+    where it holds pictures, else all the videos in it. When they are, and `unbroken`, as in
+    `date_files` and `plan`. ConfigError for anything else.
+    """
+    named: list[Source] = []
+    for source in sources:
+        named += _inside(source) if source.kind is SourceKind.FOLDER else [source]
+    for source in named:
+        if source.kind not in (SourceKind.FILE, SourceKind.FOLDER):
+            raise ConfigError(
+                f"{source.masked}: only footage can be replayed: record it first, with "
+                "sorawatch record"
+            )
+    dated: list[Dated] = date_files(named, measure(named), start_utc_s)
+    return plan(dated, part or Range(), unbroken=unbroken)
+
+
+def _inside(source: Source) -> list[Source]:
+    folder = Path(source.url)
+    if (folder / _LABELS).exists():
+        return [entry.source for entry in read_data_set(folder).test]
+    try:
+        inside = sorted(folder.iterdir(), key=lambda path: natural(path.name))
+    except OSError as exc:
+        raise ConfigError(f"{folder}: cannot be read: {exc.strerror or exc}") from exc
+    inside = [path for path in inside if not path.name.startswith(".")]
+    if any(path.suffix[1:].lower() in PICTURE_SUFFIXES for path in inside):
+        return [source]
+    videos = [path for path in inside if path.suffix.lower() in VIDEO_SUFFIXES]
+    if not videos:
+        raise ConfigError(
+            f"{folder}: holds neither pictures nor videos, nor is it a data set: nothing to replay"
+        )
+    return [Source(SourceKind.FILE, str(path.absolute())) for path in videos]
+
+
+def parse_utc(text: str) -> float:
+    """Seconds UTC of an ISO 8601 time; one that names no zone is UTC. ValueError."""
+    when = datetime.fromisoformat(text)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def parse_range(first: str | None, last: str | None) -> Range:
+    """What `--from` and `--to` say: times in UTC, or lengths of time into each source.
+
+    ConfigError where they cannot be understood, or are not both of a kind.
+    """
+    found = [None if text is None else _moment(text) for text in (first, last)]
+    kinds = {utc for moment in found if moment is not None for utc in [moment[1]]}
+    if len(kinds) > 1:
+        raise ConfigError("--from and --to must both be times (UTC), or both lengths of time")
+    values = [None if moment is None else moment[0] for moment in found]
+    if values[0] is not None and values[1] is not None and values[0] >= values[1]:
+        raise ConfigError(f"--from {first} must be earlier than --to {last}")
+    return Range(values[0], values[1], utc=kinds == {True})
+
+
+def _moment(text: str) -> tuple[float, bool]:
+    try:
+        if re.match(r"\d{4}-\d\d-\d\d", text):
+            return parse_utc(text), True
+        return parse_duration(text), False
+    except ValueError as exc:
+        raise ConfigError(
+            f"{text!r}: give a time such as 2026-11-27T14:30:00Z, or a length of time into each "
+            "source, such as 90s or 1h"
+        ) from exc

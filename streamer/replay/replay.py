@@ -1,0 +1,443 @@
+"""Replays runs in processes, and keeps the folder whole at every moment.
+
+Runs are given out one by one to as many jobs as there are to be; what comes of a run depends on
+nothing but the run. After each the manifest is written, so that whatever happens next, what is
+finished stays usable and `resume` goes on from there.
+"""
+
+import json
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from alerts.event import Event, EventDraft
+from alerts.writer import AlertWriter
+from detectors.arrayfile import write_atomic
+from detectors.encoder.session import EncoderSession
+from detectors.normality import load
+from sorawatch import ConfigError, NormalityError, ReplayError, ResourceError, SorawatchError
+from streamer.capture.ring import check_budget, ring_bytes
+from streamer.config import CameraConfig, Config, fingerprint, resolve
+from streamer.opening import writer_settings
+from streamer.reading import SLOTS
+from streamer.replay.folder import check_out, forget_camera, write_events
+from streamer.replay.job import Order, error_of, job_main
+from streamer.replay.plan import Run
+from streamer.trace.manifest import CameraReplay, Manifest, SourceRecord, normal_path
+
+log = logging.getLogger(__name__)
+
+_LEAVE_S: Final = 3.0
+_LOOK_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayProgress:
+    """How far it is. `done_s`, `total_s`: seconds of footage, as far as known; `took_s`: real."""
+
+    sources_done: int
+    sources: int
+    done_s: float
+    total_s: float
+    took_s: float
+
+    @property
+    def left_s(self) -> float | None:
+        """Real time left, None before anything can be said."""
+        if self.done_s <= 0 or self.took_s < 1.0:
+            return None
+        return max(0.0, self.total_s - self.done_s) * self.took_s / self.done_s
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What was done. `problems`: of sources, each naming its own. `events`: messages, all told."""
+
+    out: Path
+    camera: str
+    sources: int
+    resumed: int
+    footage_s: float
+    took_s: float
+    events: int
+    alerts: int
+    problems: tuple[str, ...]
+    incomplete: int
+
+
+def replay(
+    runs: Sequence[Run],
+    config: Config,
+    camera: str,
+    out: Path,
+    *,
+    jobs: int = 1,
+    batch: int = 1,
+    speed: float | None = None,
+    resume: bool = False,
+    on_progress: Callable[[ReplayProgress], None] = lambda _progress: None,
+) -> ReplayReport:
+    """Replay `runs` as `camera` of `config` would have seen them, into the folder `out`.
+
+    `jobs` processes work at once, each on `batch` runs; neither changes what comes out, nor does
+    `speed`: with one (1: as it happened) runs come one after the other, at that many times their
+    own pace, and messages are published as if live. `resume` goes on with what an earlier replay
+    left; without it that is replaced. Other cameras' replays in `out` stay.
+
+    A source that breaks off keeps what was read of it; the rest goes on. Raises ConfigError,
+    ModelError and NormalityError for what cannot be used, ReplayError where `resume` would mix what
+    does not belong together, ResourceError where the disk or the machine has no room: what was
+    finished is kept then, as when it is interrupted.
+    """
+    if jobs < 1 or batch < 1 or (speed is not None and not 0 < speed < 1e6):
+        raise ConfigError("jobs, batch and speed must be above 0")
+    cameras = resolve(config)
+    if camera not in cameras:
+        known = ", ".join(cameras)
+        raise ConfigError(f"the configuration has no camera {camera!r}; it has: {known}")
+    if speed is not None:
+        jobs = batch = 1
+    with _Replay(runs, config, camera, cameras[camera], out, resume) as work:
+        return work.run(jobs, batch, speed, on_progress)
+
+
+class _Job:
+    """A process, and our end of its pipe."""
+
+    def __init__(self, order: Order) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(
+            target=job_main, args=(theirs, order), name="sorawatch replay"
+        )
+        self.process.start()
+        theirs.close()
+        self.runs: dict[int, float | None] = {}
+        """Those it works on, and where each is."""
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.connection.send_bytes(json.dumps(message).encode())
+
+    def end(self) -> None:
+        self.connection.close()
+        self.process.join(_LEAVE_S)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.process.close()
+
+
+class _Replay:
+    """One call of `replay`."""
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        config: Config,
+        camera: str,
+        settings: CameraConfig,
+        out: Path,
+        resume: bool,
+    ) -> None:
+        self._runs = runs
+        self._config = config
+        self._camera = camera
+        self._settings = settings
+        self._out = out.absolute()
+        self._resume = resume
+        self._done: dict[int, SourceRecord] = {}
+        self._resumed = 0
+        self._jobs: list[_Job] = []
+        self._writer: AlertWriter | None = None
+        self._logged: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Check everything, and make the folder ready; nothing runs yet."""
+        before = check_out(self._out)
+        facts = self._facts()
+        kept = self._kept(before, facts) if self._resume else {}
+        names = {record.file.partition(".")[0] for record in kept.values() if record.file}
+        free = (
+            stem for n in range(len(self._runs) + len(names)) if (stem := f"{n:04}") not in names
+        )
+        self._stems: dict[int, str] = {}
+        for index, run in enumerate(self._runs):
+            if index in kept:
+                self._done[index] = kept[index]
+            elif run.dead:
+                self._done[index] = _record(run, None, 0, 0, complete=False, problem=run.problem)
+            else:
+                self._stems[index] = next(free)
+        self._resumed = len(kept)
+        others = {} if before is None else dict(before.cameras)
+        others.pop(self._camera, None)
+        self._others, self._facts_now = others, facts
+        data = self._normal_bytes
+        forget_camera(self._out, self._camera, frozenset(names))
+        write_atomic(normal_path(self._out, self._camera), data)
+        self._save()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """End the jobs. What is finished is put together, if the disk takes it."""
+        for job in self._jobs:
+            job.end()
+        if value is not None:
+            try:
+                write_events(self._out, self._manifest())
+            except SorawatchError as exc:
+                log.warning("%s", exc)
+
+    def run(
+        self,
+        jobs: int,
+        batch: int,
+        speed: float | None,
+        on_progress: Callable[[ReplayProgress], None],
+    ) -> ReplayReport:
+        """Do all that is to be done."""
+        started_s = time.monotonic()
+        with ExitStack() as stack:
+            if speed is not None:
+                self._writer = stack.enter_context(
+                    AlertWriter(writer_settings(self._config.alerts))
+                )
+            self._work(jobs, batch, speed, on_progress, started_s)
+        events = write_events(self._out, self._manifest())
+        self._save()
+        return self._report(events, time.monotonic() - started_s)
+
+    # What it is done with.
+
+    def _facts(self) -> CameraReplay:
+        detect, settings = self._config.detect, self._settings
+        session = None
+        if detect.encoder != "off":
+            path = None if detect.encoder == "builtin" else detect.encoder
+            session = EncoderSession(path, detect.device, 1)
+        normal = settings.normal
+        assert normal is not None  # noqa: S101 - resolve() has filled it in
+        key = f"cameras.{self._camera}.normal"
+        if not normal.exists():
+            raise NormalityError(
+                f"{key}: {normal} is not there: learn it first, with sorawatch fit"
+            )
+        try:
+            normality = load(normal)
+            normality.facts.check_encoder(None if session is None else session.sha256, normal)
+            self._normal_bytes = normal.read_bytes()
+        except NormalityError as exc:
+            raise NormalityError(f"{key}: {exc}") from exc
+        except OSError as exc:
+            raise NormalityError(f"{key}: {normal}: {exc.strerror or exc}") from exc
+        return CameraReplay(
+            normal_sha256=normality.sha256,
+            model_sha256=None if session is None else session.sha256,
+            config_sha256=fingerprint(settings),
+            provider=None if session is None else session.provider,
+            fps=settings.detect.fps,
+            alerts_per_day=settings.alerts_per_day,
+            judge=settings.judge,
+            sources=(),
+        )
+
+    def _kept(self, before: Manifest | None, now: CameraReplay) -> dict[int, SourceRecord]:
+        """Which runs an earlier replay has finished, by their index."""
+        if before is None or self._camera not in before.cameras:
+            return {}
+        was = before.cameras[self._camera]
+        for name, what in (
+            ("normal_sha256", "normality"),
+            ("model_sha256", "encoder"),
+            ("provider", "provider"),
+            ("config_sha256", "configuration of the camera"),
+        ):
+            if getattr(was, name) != getattr(now, name):
+                raise ReplayError(
+                    f"{self._out}: was made with another {what}: it cannot go on with this one; "
+                    "give another folder, or replay anew without --resume"
+                )
+        finished = {record.identity: record for record in was.sources if record.complete}
+        return {
+            index: finished[run.identity]
+            for index, run in enumerate(self._runs)
+            if run.identity in finished
+        }
+
+    # The work.
+
+    def _work(
+        self,
+        jobs: int,
+        batch: int,
+        speed: float | None,
+        on_progress: Callable[[ReplayProgress], None],
+        started_s: float,
+    ) -> None:
+        left = iter(sorted(self._stems))
+        jobs = min(jobs, -(-len(self._stems) // batch))
+        check_budget(jobs * batch * ring_bytes(SLOTS))
+        detect = self._config.detect
+        order = Order(
+            camera=self._camera,
+            config=self._settings,
+            config_sha256=self._facts_now.config_sha256,
+            normal=normal_path(self._out, self._camera),
+            encoder=None if detect.encoder == "off"
+            else "" if detect.encoder == "builtin" else str(detect.encoder),
+            device=detect.device,
+            out=self._out,
+            batch=batch,
+            speed=speed,
+            log_level=logging.getLogger().getEffectiveLevel(),
+        )  # fmt: skip
+        self._jobs = [_Job(order) for _ in range(jobs)]
+        working = {job.connection: job for job in self._jobs}
+        while working:
+            for ready in wait(list(working), _LOOK_S):
+                assert isinstance(ready, Connection)  # noqa: S101 - nothing else is waited for
+                job = working[ready]
+                try:
+                    message = json.loads(ready.recv_bytes())
+                except (EOFError, OSError):
+                    del working[ready]
+                    self._lost(job)
+                    continue
+                if message["op"] == "next":
+                    index = next(left, None)
+                    if index is None:
+                        job.send({})
+                    else:
+                        job.runs[index] = None
+                        source = self._runs[index].source.url
+                        job.send({"run": index, "stem": self._stems[index], "source": source})
+                else:
+                    self._hear(job, message)
+            on_progress(self._progress(started_s))
+
+    def _hear(self, job: _Job, message: dict[str, Any]) -> None:
+        if message["op"] == "at":
+            for index, utc_s in message["runs"].items():
+                job.runs[int(index)] = utc_s
+        elif message["op"] == "tell" and self._writer is not None:
+            for draft in message["drafts"]:
+                self._writer.submit(EventDraft.model_validate(draft))
+        elif message["op"] == "log":
+            if message["text"] not in self._logged:  # each run says the same of its normality
+                self._logged.add(message["text"])
+                logging.getLogger(message["logger"]).log(message["level"], message["text"])
+        elif message["op"] == "done":
+            index = message["run"]
+            job.runs.pop(index, None)
+            self._finished(index, message)
+        elif message["op"] == "failed":
+            error = error_of(message["kind"], message["text"])
+            if isinstance(error, ResourceError):
+                done = sum(record.complete for record in self._done.values())
+                raise ResourceError(
+                    f"{error}; the {done} sources that were finished are kept: make room, then "
+                    "go on with --resume"
+                )
+            raise error
+
+    def _finished(self, index: int, message: dict[str, Any]) -> None:
+        run, problem = self._runs[index], message["problem"]
+        name = f"{self._stems[index]}.parquet" if message["rows"] else None
+        record = _record(
+            run,
+            name,
+            message["frames_read"],
+            message["frames_scored"],
+            complete=problem is None,
+            problem=_joined(run.problem, problem),
+        )
+        if message["end_utc_s"] is not None:
+            record = record.model_copy(
+                update={"start_utc_s": message["start_utc_s"], "end_utc_s": message["end_utc_s"]}
+            )
+        self._done[index] = record
+        self._save()
+
+    def _lost(self, job: _Job) -> None:
+        """A job has ended: well, or in the middle of something."""
+        job.process.join(_LEAVE_S)
+        for index in job.runs:
+            how = f"its replay process died (exit status {job.process.exitcode})"
+            run = self._runs[index]
+            self._done[index] = _record(run, None, 0, 0, complete=False, problem=how)
+            self._save()
+        job.runs.clear()
+
+    # What is left behind.
+
+    def _manifest(self) -> Manifest:
+        sources = tuple(self._done[index] for index in sorted(self._done))
+        mine = self._facts_now.model_copy(update={"sources": sources})
+        return Manifest(cameras={**self._others, self._camera: mine})
+
+    def _save(self) -> None:
+        self._manifest().save(self._out)
+
+    def _progress(self, started_s: float) -> ReplayProgress:
+        total_s = done_s = 0.0
+        for index in self._stems:
+            run = self._runs[index]
+            total_s += run.end_utc_s - run.start_utc_s
+            if index in self._done:
+                done_s += run.end_utc_s - run.start_utc_s
+        for job in self._jobs:
+            for index, utc_s in job.runs.items():
+                if utc_s is not None:
+                    done_s += max(0.0, utc_s - self._runs[index].start_utc_s)
+        return ReplayProgress(
+            len(self._done), len(self._runs), done_s, total_s, time.monotonic() - started_s
+        )
+
+    def _report(self, events: list[Event], took_s: float) -> ReplayReport:
+        records = [self._done[index] for index in sorted(self._done)]
+        mine = [event for event in events if event.camera == self._camera]
+        return ReplayReport(
+            out=self._out,
+            camera=self._camera,
+            sources=len(records),
+            resumed=self._resumed,
+            footage_s=sum(r.end_utc_s - r.start_utc_s for r in records if r.file is not None),
+            took_s=took_s,
+            events=len(mine),
+            alerts=sum(event.kind == "anomaly" and event.type == "new" for event in mine),
+            problems=tuple(f"{r.source}: {r.problem}" for r in records if r.problem is not None),
+            incomplete=sum(not r.complete for r in records),
+        )
+
+
+def _record(
+    run: Run, name: str | None, read: int, scored: int, *, complete: bool, problem: str | None
+) -> SourceRecord:
+    return SourceRecord(
+        file=name,
+        source=run.text,
+        start_utc_s=run.start_utc_s,
+        end_utc_s=run.end_utc_s,
+        frames_read=read,
+        frames_scored=scored,
+        complete=complete,
+        problem=problem,
+        identity=run.identity,
+    )
+
+
+def _joined(*texts: str | None) -> str | None:
+    said = [text for text in texts if text]
+    return "; ".join(said) or None

@@ -1,0 +1,1 @@
+"""The trace on disk: what the detector said of every window, to be decided on anew."""
