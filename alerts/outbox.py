@@ -3,7 +3,7 @@
 import json
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +26,10 @@ _TABLES = (
     "CREATE INDEX events_by_camera ON events (camera, seq)",
     "CREATE INDEX events_by_time ON events (stored_utc)",
     "CREATE TABLE open (id TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
+)
+_POSITIONS = (  # came later: made where it is missing
+    "CREATE TABLE IF NOT EXISTS positions (name TEXT PRIMARY KEY, seq INTEGER NOT NULL)"
+    " WITHOUT ROWID"
 )
 _AFTER = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _AFTER_OF_CAMERAS = (
@@ -177,6 +181,17 @@ class Outbox:
             ).fetchall()
             return [wire.decode(body) for (body,) in rows]
 
+    def position(self, name: str) -> int | None:
+        """Up to which number the follower `name` has come; None for a new name. OutboxError."""
+        with self._explained():
+            row = self._db.execute("SELECT seq FROM positions WHERE name = ?", (name,)).fetchone()
+        return None if row is None else min(int(row[0]), self._last)
+
+    def move(self, positions: Mapping[str, int]) -> None:
+        """Remember where followers are: a number for each name, all or none. OutboxError."""
+        with self._explained(), self._transaction():
+            self._db.executemany("REPLACE INTO positions VALUES (?, ?)", positions.items())
+
     def keep(self, utc_s: float) -> None:
         """Housekeeping, about once a minute: note that the program lives, forget what is old.
 
@@ -234,6 +249,7 @@ class Outbox:
         elif (verdict := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             line = verdict.splitlines()[-1]
             raise OutboxError(f"the outbox {self.path} {_ADVICE['SQLITE_CORRUPT']} ({line})")
+        self._db.execute(_POSITIONS)
         meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         self.stream = str(meta["stream"])
         self._last, self._forgotten = int(meta["last"]), int(meta["forgotten"])

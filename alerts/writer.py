@@ -18,6 +18,7 @@ from alerts import wire
 from alerts.address import bind, check_address
 from alerts.curve import CurveSettings, Gatekeeper
 from alerts.event import Event, EventDraft
+from alerts.follower import Follower
 from alerts.journal import Journal
 from alerts.outbox import Outbox
 from sorawatch import OutboxError
@@ -31,6 +32,7 @@ HEARTBEAT_TIMEOUT_MS = 15_000
 ANNOUNCE_EVERY_S = 5.0
 _BATCH = 500  # drafts that share one sync of the disk
 _TICK_MS = 1000  # timers are looked at this often
+MOVE_EVERY_S = 0.2  # positions of followers share a sync of the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,11 @@ class AlertWriter:
         self._on_degraded = on_degraded
         self._utc_clock = utc_clock
         self._capacity = queue_capacity
-        self._lock = threading.Lock()  # guards _queue, _open, _lost and sending on _bell
+        # guards _queue, _newcomers, _followed, _open, _lost and sending on _bell
+        self._lock = threading.Lock()
         self._queue: deque[tuple[EventDraft, float]] = deque()
+        self._newcomers: list[Follower] = []
+        self._followed: dict[str, Follower] = {}
         self._open = False
         self._lost = 0
         self._bell, self._wake = socket.socketpair()
@@ -114,6 +119,30 @@ class AlertWriter:
         if lost & (lost - 1) == 0:  # the 1st, 2nd, 4th, ...: a flood does not flood the log
             log.error("%s: an event was lost, %d so far: the writer is behind", draft.camera, lost)
         return False
+
+    def follow(self, name: str, *, after: int | None = None) -> Follower:
+        """Follow the outbox under `name`, from where that name was when it last followed.
+
+        `after`: the number after which a new name begins; None: with what is told from now on.
+        From any thread, without waiting. Raises ValueError when `name` follows already.
+        """
+        follower = Follower(name, after, self._ring)
+        with self._lock:
+            if name in self._followed and not self._followed[name].closed:
+                raise ValueError(f"{name} follows already")
+            if not self._open:
+                follower.end()
+                return follower
+            self._followed[name] = follower
+            self._newcomers.append(follower)
+        self._ring()
+        return follower
+
+    def _ring(self) -> None:
+        """Wake the thread."""
+        with self._lock, suppress(BlockingIOError):
+            if self._open:
+                self._bell.send(b"\0")
 
     def __enter__(self) -> Self:
         """Raise ConfigError, ResourceError (address in use) or OutboxError."""
@@ -164,6 +193,8 @@ class AlertWriter:
         finally:
             with self._lock:
                 self._open = False
+                for follower in self._newcomers:
+                    follower.end()
             self._ready.set()
 
     def _serve(self, desk: "_Desk") -> None:
@@ -176,6 +207,8 @@ class AlertWriter:
                 closing = not self._open
                 count = min(len(self._queue), _BATCH)
                 batch = [self._queue.popleft() for _ in range(count)]
+                newcomers, self._newcomers = self._newcomers, []
+            desk.welcome(newcomers)  # before the batch: that comes after they began to follow
             if batch:
                 self._publish(desk, batch)
             elif closing:
@@ -236,6 +269,10 @@ class _Desk:
         self.publish_address = bind(self._pub, settings.publish, "alerts.publish")
         self.catch_up_address = bind(self._router, settings.catch_up, "alerts.catch_up")
         self._announce_at_s = 0.0
+        self._move_at_s = 0.0
+        self._followers: list[Follower] = []
+        self._dirty = False
+        stack.callback(self._dismiss)
 
     def _socket(
         self, context: "zmq.Context[zmq.Socket[bytes]]", kind: int, stack: ExitStack
@@ -252,6 +289,9 @@ class _Desk:
 
     def wait(self, timeout_ms: int) -> None:
         """Until something comes in, or a timer may be due."""
+        if self._dirty:
+            due_ms = round((self._move_at_s - time.monotonic()) * 1000)
+            timeout_ms = min(timeout_ms, max(due_ms, 0))
         self.poller.poll(timeout_ms)
 
     def publish(self, drafts: list[EventDraft]) -> list[Event]:
@@ -269,7 +309,41 @@ class _Desk:
             self.announce(available=True)
         if self._router.poll(0):
             self._answer()
+        for follower in self._followers:
+            follower.serve(self._journal)
+        self._move()
         self._journal.tend(self._utc_clock(), time.monotonic())
+
+    def welcome(self, newcomers: list[Follower]) -> None:
+        """Begin to serve followers."""
+        if newcomers:
+            self._move(now=True)  # one may take over from another
+        for follower in newcomers:
+            try:
+                follower.begin(self._journal)
+            except OutboxError as exc:
+                log.error("%s cannot follow: %s", follower.name, exc)
+                follower.end()
+            self._followers.append(follower)
+
+    def _move(self, *, now: bool = False) -> None:
+        """Bring positions to disk, not too often."""
+        moves = {f: seq for f in self._followers if (seq := f.moved()) is not None}
+        self._dirty = bool(moves)
+        mono_s = time.monotonic()
+        if moves and (now or mono_s >= self._move_at_s):
+            self._move_at_s = mono_s + MOVE_EVERY_S
+            if self._journal.move({follower.name: seq for follower, seq in moves.items()}):
+                self._dirty = False
+                for follower, seq in moves.items():
+                    follower.stored(seq)
+        self._followers = [f for f in self._followers if f in moves or not f.closed]
+
+    def _dismiss(self) -> None:
+        """Tell followers that it is over, and store where they are."""
+        for follower in self._followers:
+            follower.end()
+        self._move(now=True)
 
     def announce(self, *, available: bool) -> None:
         """Say whether alerts come, and the newest number."""
