@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from alerts.sinks.halt import Deadline, Halt, wait_for
@@ -172,8 +173,7 @@ class Line:
         """Send everything. Raises NotNow."""
         rest = memoryview(data)
         while rest:
-            sent = self._do(lambda: self.sock.send(rest), select.POLLOUT)
-            rest = rest[sent:]
+            rest = rest[self._do(partial(self.sock.send, rest), select.POLLOUT) :]
 
     def recv_into(self, buffer: Any) -> int:
         """Read some bytes; 0 at the end. Raises NotNow."""

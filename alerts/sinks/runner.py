@@ -6,9 +6,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from alerts import wire
+from alerts.follower import Follower
 from alerts.sinks.backoff import Backoff
 from alerts.sinks.choice import Choice
 from alerts.sinks.halt import Halt
@@ -19,28 +20,19 @@ log = logging.getLogger(__name__)
 IDLE_S: Final = 0.25
 """A sink with nothing to deliver is tended this often."""
 
+LAST_S: Final = 0.05
+"""At the end it is waited this long for what comes last."""
+
 AFTER_MOST_S: Final = 300.0
 """No other side is believed that it cannot be tried for longer."""
-
-
-class Follower(Protocol):
-    """The outbox after a position that it keeps itself; for one thread."""
-
-    def wait(self, timeout_s: float) -> list[bytes]:
-        """JSON bodies after the position, in order; none after `timeout_s`.
-
-        The same again until `done`.
-        """
-
-    def done(self, seq: int) -> None:
-        """Everything up to `seq` has been dealt with, and is not given again, ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class SinkReport:
     """How a sink does. Counts are since the program's start.
 
-    `position`: number of the last message that it has dealt with; None before the first.
+    `position`: number of the last message that it has dealt with; None at the very start.
+    `behind`: how many numbers the outbox is ahead.
     `retries`: attempts that failed and are made again. `given_up`: messages that the other side
     will never take, or that became too old. `missed`: messages that the outbox forgot before
     they were delivered. `error`: what went wrong last; `failing`: whether it still does.
@@ -50,6 +42,7 @@ class SinkReport:
     type: str
     state: Literal["working", "failing", "stopped"]
     position: int | None
+    behind: int
     delivered: int
     retries: int
     given_up: int
@@ -90,7 +83,6 @@ class SinkRunner:
         self._closing = threading.Event()
         # What was given and is not done: (number, None where it is not wanted).
         self._pending: deque[tuple[int, Item | None]] = deque()
-        self._position: int | None = None
         self._delivered = self._retries = self._given_up = self._missed = 0
         self._failures = 0
         self._error: str | None = None
@@ -108,6 +100,7 @@ class SinkRunner:
         """End now, whatever is under way."""
         self._closing.set()
         self._halt.set()
+        self._follower.close()
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the end; whether it came."""
@@ -121,7 +114,8 @@ class SinkRunner:
             self.name,
             self._kind,
             ("failing" if self._failures else "working") if alive else "stopped",
-            self._position,
+            self._follower.position,
+            self._follower.behind,
             self._delivered,
             self._retries,
             self._given_up,
@@ -131,41 +125,114 @@ class SinkRunner:
 
     def _run(self) -> None:
         try:
-            while not self._halt.is_set():
+            while not self._halt.is_set() and not self._follower.closed:
                 try:
-                    if not self._turn() and self._closing.is_set():
-                        break
+                    busy = self._turn()
                     self._recover()
                 except Exception as exc:
                     if self._closing.is_set():
-                        break
+                        break  # what is left is for the next start
                     self._fail(exc)
+                else:
+                    if self._closing.is_set() and not busy:
+                        break
         finally:
             try:
                 self._sink.close()
             except Exception:
                 log.exception("sink %s: could not be closed", self.name)
+            self._follower.close()
 
     def _turn(self) -> bool:
-        """Deliver what there is; whether there was any. Raises whatever the sink does."""
+        """Deliver what there is; whether there was any. Raises what the sink does, but Refused."""
         if not self._pending:
-            self._take(self._follower.wait(0.05 if self._closing.is_set() else IDLE_S))
+            self._take(self._follower.wait(LAST_S if self._closing.is_set() else IDLE_S))
         if not self._pending:
             self._sink.tend()
             return False
         items = [item for _, item in self._pending if item is not None]
-        if items:
-            try:
-                self._sink.deliver(items, self._done)
-            except Refused as exc:
-                self._give_up(str(exc))
-        elif self._pending:
-            self._move(len(self._pending))
+        if not items:
+            self._pass(self._pending[-1][0])
+            return True
+        try:
+            self._sink.deliver(items, self._done)
+        except Refused as exc:
+            first = next(item for _, item in self._pending if item is not None)
+            self._give_up(first, str(exc))
         return True
 
     def _take(self, bodies: list[bytes]) -> None:
+        """Note what was given; what the outbox had forgotten meanwhile is counted."""
+        before = self._follower.position
         for body in bodies:
             event = wire.decode(body)
-            if self._position is not None and event.seq > self._position + 1 + len(self._pending):
-                pass
-            self._pending.append((event.seq, Item(event, body) if self._wanted(event) else None))
+            if before is not None and event.seq > before + 1:
+                self._missed += event.seq - before - 1
+                log.warning(
+                    "sink %s: %d messages before number %d were forgotten before it had them",
+                    self.name,
+                    event.seq - before - 1,
+                    event.seq,
+                )
+            before = event.seq
+            wanted = self._choice.takes(event)
+            self._pending.append((event.seq, Item(event, body) if wanted else None))
+
+    def _done(self, item: Item) -> None:
+        self._delivered += 1
+        self._pass(item.event.seq)
+        self._recover()
+
+    def _pass(self, seq: int) -> None:
+        """Everything up to `seq`, and what follows on it that is not wanted, is dealt with."""
+        while self._pending and (self._pending[0][0] <= seq or self._pending[0][1] is None):
+            seq, _ = self._pending.popleft()
+        self._follower.done(seq)
+
+    def _give_up(self, item: Item, reason: str) -> None:
+        self._given_up += 1
+        self._error = reason
+        log.error(
+            "sink %s: gives up message %d (%s, %s of %s): %s",
+            self.name,
+            item.event.seq,
+            item.event.camera,
+            item.event.type,
+            item.event.id,
+            reason,
+        )
+        self._pass(item.event.seq)
+
+    def _fail(self, exc: Exception) -> None:
+        """Note that it does not work now, and wait, unless it is time to end."""
+        self._failures += 1
+        self._retries += 1
+        known = isinstance(exc, NotNow)
+        self._error = str(exc) if known else f"{type(exc).__name__}: {exc}"
+        wait_s = self._backoff.wait_s(self._failures)
+        if isinstance(exc, NotNow) and exc.after_s is not None:
+            wait_s = max(wait_s, min(exc.after_s, AFTER_MOST_S))
+        if self._failures & (self._failures - 1) == 0:  # the 1st, 2nd, 4th, ...
+            log.warning(
+                "sink %s: %s (failed %d times, tries again in %.1f s)",
+                self.name,
+                self._error,
+                self._failures,
+                wait_s,
+                exc_info=None if known else exc,
+            )
+        first = next((item for _, item in self._pending if item is not None), None)
+        if first is not None and self._too_old(first):
+            self._give_up(first, f"too old, and still: {self._error}")
+            return
+        self._closing.wait(wait_s)
+
+    def _too_old(self, item: Item) -> bool:
+        event = item.event
+        moment_s = event.start_time if event.time is None else event.time
+        return self._utc_clock() - moment_s > self._give_up_after_s
+
+    def _recover(self) -> None:
+        if self._failures:
+            log.info("sink %s: works again after %d failures", self.name, self._failures)
+        self._failures = 0

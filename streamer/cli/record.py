@@ -18,7 +18,8 @@ import click
 from sorawatch import ConfigError, SourceError
 from streamer.capture.states import CameraState, StateChange
 from streamer.cli.common import Progress, command, json_option, print_json, source_argument
-from streamer.config import CameraConfig, parse_duration, resolve
+from streamer.config import CameraConfig, resolve
+from streamer.config_fields import parse_duration
 from streamer.config_load import load_config
 from streamer.logs import set_up_logging
 from streamer.recording.budget import Budget
