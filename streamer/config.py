@@ -38,6 +38,7 @@ from streamer.config_fields import (
     read_by,
 )
 from streamer.config_fields import Section as _Section
+from streamer.config_sinks import SinkConfig, SinkName
 
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Camera names go into topics, file names and metric labels."""
@@ -244,6 +245,8 @@ class AlertsConfig(_Section):
     max_age_days: Number = Field(default=30.0, gt=0)
     curve: CurveConfig | None = None
     """Needed as soon as others than this machine can connect."""
+    sinks: Annotated[dict[SinkName, SinkConfig], Field(max_length=50, default_factory=dict)]
+    """Where alerts go beside ZeroMQ, by name."""
 
     @model_validator(mode="after")
     def _guarded(self) -> "AlertsConfig":
@@ -317,6 +320,14 @@ class Config(_Section):
     alerts: AlertsConfig = AlertsConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _known_cameras(self) -> "Config":
+        for name, sink in self.alerts.sinks.items():
+            unknown = sorted(set(sink.cameras or ()) - self.cameras.keys())
+            if unknown:
+                raise ValueError(f"alerts: sinks.{name}.cameras: there is no camera {unknown[0]}")
+        return self
 
 
 def fingerprint(camera: CameraConfig) -> str:

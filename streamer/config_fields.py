@@ -30,6 +30,7 @@ def parse_duration(text: str) -> float:
 
 
 def no_boolean(value: object) -> object:
+    """Refuse true and false, which would pass as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("expected a number")  # noqa: TRY004 - pydantic wants it
     return value
@@ -67,6 +68,8 @@ AnchoredPath = Annotated[Path, AfterValidator(anchored)]
 
 
 class Section(BaseModel):
+    """Keys that a file may hold, and no others."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from alerts.curve import CurveSettings
+from alerts.sinks.sinks import SinkSettings
 from alerts.writer import WriterSettings
 from detectors.encoder.session import EncoderSession
 from detectors.normality import Normality, load
@@ -88,3 +89,8 @@ def writer_settings(alerts: AlertsConfig) -> WriterSettings:
         if curve is None
         else CurveSettings(curve.secret_key_file, curve.allowed_keys_file),
     )
+
+
+def sink_settings(alerts: AlertsConfig) -> list[SinkSettings]:
+    """Where else alerts go, as `Sinks` takes it."""
+    return [sink.settings(name) for name, sink in alerts.sinks.items()]

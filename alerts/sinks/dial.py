@@ -21,6 +21,7 @@ from alerts.sinks.halt import Deadline, Halt, wait_for
 from alerts.sinks.sink import NotNow
 
 RESOLVE_S: Final = 5.0
+CONNECT_S: Final = 5.0
 
 _T = TypeVar("_T")
 Addresses = list[tuple[Any, ...]]
@@ -101,7 +102,7 @@ class Dialer:
 
     resolver: Resolver
     halt: Halt
-    connect_s: float = 5.0
+    connect_s: float = CONNECT_S
     """For the connection and TLS together."""
 
     def dial(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> "Line":

@@ -36,14 +36,15 @@ _STATES: Final = ("alert", "score", "state", "picture")
 class MqttSettings:
     """The broker, and what is published there.
 
-    `tls`: None for a plain connection. `prefix`: topics begin with it. `discovery`: where Home
-    Assistant looks for devices; None: nothing is announced. `pictures`: an event's snapshot as
+    `client_id`: "" for one that is made up. `tls`: None for a plain connection. `prefix`: topics
+    begin with it. `discovery`: where Home Assistant looks for devices; None: it is told of none.
+    `pictures`: an event's snapshot as
     JPEG, as the URL that it is, or not at all. `message`: of the event topic, instead of JSON.
     """
 
     host: str
     port: int
-    client_id: str
+    client_id: str = ""
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: TlsSettings | None = None
