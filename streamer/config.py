@@ -245,7 +245,7 @@ class AlertsConfig(_Section):
     max_age_days: Number = Field(default=30.0, gt=0)
     curve: CurveConfig | None = None
     """Needed as soon as others than this machine can connect."""
-    sinks: Annotated[dict[SinkName, SinkConfig], Field(max_length=50, default_factory=dict)]
+    sinks: dict[SinkName, SinkConfig] = Field(default_factory=dict, max_length=50)
     """Where alerts go beside ZeroMQ, by name."""
 
     @model_validator(mode="after")

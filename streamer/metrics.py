@@ -21,6 +21,14 @@ _DRIFTS = (
 )
 
 
+_SinkFamily = tuple[
+    type[CounterMetricFamily] | type[GaugeMetricFamily],
+    str,
+    str,
+    Callable[[SinkStatus], float | None],
+]
+
+
 class Metrics:
     """All metrics of one program, in a registry of their own.
 
@@ -131,15 +139,7 @@ def _camera_metrics(status: ProgramStatus) -> Iterator[Metric]:
 
 
 def _sink_metrics(status: ProgramStatus) -> Iterator[Metric]:
-    families: tuple[
-        tuple[
-            type[CounterMetricFamily] | type[GaugeMetricFamily],
-            str,
-            str,
-            Callable[[SinkStatus], float | None],
-        ],
-        ...,
-    ] = (
+    families: tuple[_SinkFamily, ...] = (
         (GaugeMetricFamily, "working", "1 while it works", lambda s: s.state == "working"),
         (GaugeMetricFamily, "position", "Number of the last message it took", lambda s: s.position),
         (GaugeMetricFamily, "behind", "Numbers that the outbox is ahead", lambda s: s.behind),

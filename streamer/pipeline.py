@@ -2,8 +2,8 @@
 
 Threads, each with one owner, all joined on leaving: the supervisor's (which also starts and
 watches the worker processes), one for analysis, one for chores that may take long, the alert
-writer's, one for each sink, the HTTP server's. Cameras, detector and judges belong to the analysis thread; others
-reach it through `_inbox` alone.
+writer's, one for each sink, the HTTP server's. Cameras, detector and judges belong to the analysis
+thread; others reach it through `_inbox` alone.
 """
 
 import hashlib

@@ -185,9 +185,10 @@ class SinkRunner:
 
     def _pass(self, seq: int) -> None:
         """Everything up to `seq`, and what follows on it that is not wanted, is dealt with."""
+        through = seq
         while self._pending and (self._pending[0][0] <= seq or self._pending[0][1] is None):
-            seq, _ = self._pending.popleft()
-        self._follower.done(seq)
+            through, _ = self._pending.popleft()
+        self._follower.done(through)
 
     def _give_up(self, item: Item, reason: str) -> None:
         self._given_up += 1

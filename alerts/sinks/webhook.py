@@ -13,6 +13,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -201,8 +202,12 @@ class Webhook(OneByOne):
         return connection, line
 
     def _drain(self, response: HTTPResponse) -> None:
-        """Read the answer away, so that the connection can be used again, or drop both."""
-        response.read(_MAX_ANSWER)
+        """Read the answer away, so that the connection can be used again, or drop both.
+
+        Its first line has said all: what comes of the rest changes nothing.
+        """
+        with suppress(HTTPException, NotNow):
+            response.read(_MAX_ANSWER)
         if not response.isclosed():
             self.close()
 
