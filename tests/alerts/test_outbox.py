@@ -151,8 +151,8 @@ def test_bounded_by_size(tmp_path: Path) -> None:
         assert kept[1:] == whole
         assert outbox.forgotten == kept[1] - 1
         assert len(whole) % 2 == 0
-        for number in range(3000, 4500):  # open, all of them: none may go, whatever the size
-            outbox.append([draft(number, explanation={"text": "x" * 1000})], START_S)
+        long = {"text": "x" * 1000}  # open, all of them: none may go, whatever the size
+        outbox.append([draft(number, explanation=long) for number in range(3000, 4500)], START_S)
         assert len(outbox.open_events()) == 1501
 
 
