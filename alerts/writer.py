@@ -17,10 +17,11 @@ import zmq
 from alerts import wire
 from alerts.address import bind, check_address
 from alerts.curve import CurveSettings, Gatekeeper
-from alerts.event import Event, EventDraft
+from alerts.event import PROGRAM, Event, EventDraft
 from alerts.follower import Follower
+from alerts.health import HealthLog
 from alerts.journal import Journal
-from alerts.outbox import Outbox
+from alerts.outbox import MAX_BYTES, Outbox
 from sorawatch import OutboxError
 
 log = logging.getLogger(__name__)
@@ -37,14 +38,24 @@ MOVE_EVERY_S = 0.2  # positions of followers share a sync of the disk
 
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
-    """Where alerts go. Addresses are `tcp://HOST:PORT` (port 0: any free one) or `ipc://PATH`."""
+    """Where alerts go. Addresses are `tcp://HOST:PORT` (port 0: any free one) or `ipc://PATH`.
+
+    `anyone_on_the_network_may_listen`: addresses beyond this machine are allowed without `curve`.
+    """
 
     outbox: Path
     publish: str = "tcp://127.0.0.1:5556"
     catch_up: str = "tcp://127.0.0.1:5557"
     max_events: int = 100_000
+    max_bytes: int = MAX_BYTES
     max_age_days: float = 30.0
     curve: CurveSettings | None = None
+    anyone_on_the_network_may_listen: bool = False
+
+    @property
+    def guarded(self) -> bool:
+        """Whether addresses beyond this machine are allowed."""
+        return self.curve is not None or self.anyone_on_the_network_may_listen
 
 
 class AlertWriter:
@@ -73,7 +84,7 @@ class AlertWriter:
             (settings.publish, "alerts.publish"),
             (settings.catch_up, "alerts.catch_up"),
         ):
-            check_address(address, key, curve=settings.curve is not None)
+            check_address(address, key, guarded=settings.guarded)
         self._settings = settings
         self._on_published = on_published
         self._on_degraded = on_degraded
@@ -214,6 +225,7 @@ class AlertWriter:
             elif closing:
                 break
             desk.attend()
+        desk.close_health()
         desk.announce(available=False)
 
     def _publish(self, desk: "_Desk", batch: list[tuple[EventDraft, float]]) -> None:
@@ -247,9 +259,13 @@ class _Desk:
             settings.outbox,
             utc_clock(),
             max_events=settings.max_events,
+            max_bytes=settings.max_bytes,
             max_age_s=settings.max_age_days * 86_400,
         )
-        self._journal = Journal(outbox, on_degraded=on_degraded)
+        self._journal = Journal(outbox, on_degraded=self._degraded)
+        self._on_degraded = on_degraded
+        self._health = HealthLog(PROGRAM)
+        self._problem = ""
         stack.callback(lambda: self._journal.close(utc_clock()))
         self.stream = outbox.stream
         context = zmq.Context[zmq.Socket[bytes]]()
@@ -313,6 +329,24 @@ class _Desk:
             follower.serve(self._journal)
         self._move()
         self._journal.tend(self._utc_clock(), time.monotonic())
+        self._tell_health()
+
+    def _degraded(self, degraded: bool, reason: str) -> None:
+        self._problem = reason
+        self._on_degraded(degraded, reason)
+
+    def _tell_health(self) -> None:
+        """That alerts cannot be stored is an alert itself: it goes out, and is stored later."""
+        utc_s = self._utc_clock()
+        text = f"alerts are kept in memory: {self._problem}"[:1000]
+        drafts = self._health.condition("outbox", bool(self._problem), utc_s, text=text)
+        if drafts:
+            self.publish(drafts)
+
+    def close_health(self) -> None:
+        """End what is open: the program stops."""
+        if drafts := self._health.close(self._utc_clock()):
+            self.publish(drafts)
 
     def welcome(self, newcomers: list[Follower]) -> None:
         """Begin to serve followers."""

@@ -33,6 +33,7 @@ from streamer.config_fields import (
     Number,
     PositiveSeconds,
     Seconds,
+    Size,
     anchored,
     no_boolean,
     read_by,
@@ -227,7 +228,7 @@ class CurveConfig(_Section):
     """Keys for alerts that leave this machine: encrypted, and only for those on a list."""
 
     secret_key_file: AnchoredPath
-    """Our key pair, as `zmq.auth.create_certificates` writes it (the .key_secret file)."""
+    """Our key pair: a .key_secret file of `sorawatch keys`."""
     allowed_keys_file: AnchoredPath
     """A public key (40 characters, Z85) a line, of each subscriber that may listen."""
 
@@ -242,9 +243,14 @@ class AlertsConfig(_Section):
     """Folder for a picture per alert; None: no pictures."""
     max_events: Count = 100_000
     """The outbox forgets the oldest beyond this many."""
+    max_size: Size = 500_000_000
+    """Bytes of the outbox's file, at least 1 MB: beyond, it forgets the oldest as well."""
     max_age_days: Number = Field(default=30.0, gt=0)
     curve: CurveConfig | None = None
-    """Needed as soon as others than this machine can connect."""
+    """Needed as soon as others than this machine can connect; `sorawatch keys` makes the files."""
+    anyone_on_the_network_may_listen: bool = False
+    """Without curve: alerts go in clear to whoever reaches the addresses, which may be beyond
+    this machine. Only for a network that is trusted as a whole."""
     sinks: dict[SinkName, SinkConfig] = Field(default_factory=dict, max_length=50)
     """Where alerts go beside ZeroMQ, by name."""
 
@@ -252,7 +258,11 @@ class AlertsConfig(_Section):
     def _guarded(self) -> "AlertsConfig":
         for key in ("publish", "catch_up"):
             try:
-                check_address(getattr(self, key), key, curve=self.curve is not None)
+                check_address(
+                    getattr(self, key),
+                    key,
+                    guarded=self.curve is not None or self.anyone_on_the_network_may_listen,
+                )
             except ConfigError as exc:
                 raise ValueError(str(exc)) from exc
         return self

@@ -29,6 +29,19 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _UNIT_S[match[2] or "s"]
 
 
+_SIZE = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kKMGT]?)(i?)B?\s*", re.ASCII)
+_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_size(text: str) -> int:
+    """Bytes in "20G", "500M", "2TiB" or "4096"; ValueError for anything else."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError('expected a size, such as "20G", "500M" or "2TiB"')
+    unit: int = (1024 if match[3] else 1000) ** _POWERS[match[2]]
+    return round(float(match[1]) * unit)
+
+
 def no_boolean(value: object) -> object:
     """Refuse true and false, which would pass as 1 and 0."""
     if isinstance(value, bool):
@@ -38,6 +51,10 @@ def no_boolean(value: object) -> object:
 
 def _seconds(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else no_boolean(value)
+
+
+def _bytes(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else no_boolean(value)
 
 
 def anchored(path: Path, info: ValidationInfo) -> Path:
@@ -64,6 +81,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=
 PositiveSeconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[float, BeforeValidator(no_boolean), Field(allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(no_boolean), Field(ge=1)]
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1_000_000)]
 AnchoredPath = Annotated[Path, AfterValidator(anchored)]
 
 

@@ -86,8 +86,16 @@ def fields(event: Event) -> Mapping[str, str]:
         "place": "" if event.region is None else format_place(event.region),
         "snapshot": event.snapshot or "",
         "clip": event.clip or "",
-        "line": format_event(event),
+        "line": _line(event),
     }
+
+
+def _line(event: Event) -> str:
+    """As `sorawatch listen` prints it."""
+    try:
+        return format_event(event)
+    except (OverflowError, ValueError, OSError):  # a time that no calendar has
+        return f"{event.camera}: {event.explanation.text}"
 
 
 def _moment(utc_s: float | None) -> str:
