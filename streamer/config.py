@@ -336,7 +336,7 @@ class Config(_Section):
         for name, sink in self.alerts.sinks.items():
             unknown = sorted(set(sink.cameras or ()) - self.cameras.keys())
             if unknown:
-                raise ValueError(f"alerts: sinks.{name}.cameras: there is no camera {unknown[0]}")
+                raise ValueError(f"alerts.sinks.{name}.cameras: there is no camera {unknown[0]}")
         return self
 
 

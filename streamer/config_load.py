@@ -106,8 +106,9 @@ def _problem(error: ErrorDetails, document: Document) -> Problem:
     elif kind == "value_error":
         message = str(error["ctx"]["error"])
         name, colon, rest = message.partition(": ")
-        if colon and name in _keys(loc):  # a section's own check names the key that is wrong
-            key, message = (*key, name), rest
+        names = name.split(".")
+        if colon and names[0] in _keys(loc):  # a section's own check names the key that is wrong
+            key, message = (*key, *names), rest
     elif kind == "literal_error":
         message = f"expected {error['ctx']['expected']}".replace("'", "")
     else:

@@ -6,6 +6,7 @@ import os
 WORDS = {
     "rtsp": ("rtsp", "gst", "gstreamer"),
     "footage": ("footage",),
+    "mqtt": ("mqtt", "mosquitto"),
     "train": ("torch", "onnxscript", "train"),
 }
 
