@@ -22,12 +22,8 @@ def discovery(
     camera: str,
     *,
     pictures: Pictures = "send",
-    attributes: bool = True,
 ) -> Iterator[tuple[str, bytes]]:
-    """Topic and configuration of each entity of a camera, to be retained.
-
-    `attributes`: what is published about events is JSON, and can be shown with the alert.
-    """
+    """Topic and configuration of each entity of a camera, to be retained."""
     topic = f"{prefix}/{topic_word(camera)}"
     device_id = re.sub(r"[^A-Za-z0-9_-]", "_", f"{prefix}_{camera}")
     shared: dict[str, Any] = {
@@ -47,9 +43,8 @@ def discovery(
         "payload_on": "ON",
         "payload_off": "OFF",
         "device_class": "safety",
+        "json_attributes_topic": f"{topic}/newest",
     }
-    if attributes:
-        alert["json_attributes_topic"] = f"{topic}/event"
     entities: list[tuple[str, str, dict[str, Any]]] = [
         ("binary_sensor", "alert", alert),
         (

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 20
 _MAX_PICTURE: Final = 4 * 1024 * 1024
-_STATES: Final = ("alert", "score", "state", "picture")
+_STATES: Final = ("alert", "score", "state", "newest", "picture")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +174,7 @@ class Mqtt:
         if settings.discovery is None:
             return []
         return list(
-            discovery(
-                settings.discovery,
-                settings.prefix,
-                camera,
-                pictures=settings.pictures,
-                attributes=settings.message is None,
-            )
+            discovery(settings.discovery, settings.prefix, camera, pictures=settings.pictures)
         )
 
     def _publish(
@@ -207,7 +201,7 @@ class Mqtt:
             body = self._template.render(event).encode()
         numbers = [connection.publish(self._topic(event.camera, "event"), body)]
         state = self._states.setdefault(event.camera, CameraState())
-        state.see(event)
+        state.see(event, item.body)
         pictured = event.kind != "health" and event.snapshot is not None
         return numbers + self._publish_state(connection, event.camera, picture=pictured)
 
@@ -215,9 +209,10 @@ class Mqtt:
         self, connection: "MqttConnection", camera: str, *, picture: bool
     ) -> list[int]:
         state = self._states.setdefault(camera, CameraState())
-        topics = [(self._topic(camera, name), payload) for name, payload in state.topics()]
+        topics = []
         if picture and (content := self._picture(state.picture, connection.max_bytes)):
             topics.append((self._topic(camera, "picture"), content))
+        topics += [(self._topic(camera, name), payload) for name, payload in state.topics()]
         return [connection.publish(topic, payload, retain=True) for topic, payload in topics]
 
     def _picture(self, snapshot: str | None, max_bytes: int | None) -> bytes | None:

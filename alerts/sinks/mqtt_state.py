@@ -11,7 +11,8 @@ class CameraState:
     """One camera, as far as its events were seen. To tell it an event twice changes nothing.
 
     `alerts`: ids of events that are open. `states`: its health events that are open, in the order
-    in which they began. `score`: of the newest event, the highest so far.
+    in which they began. `score`: of the newest event, the highest so far. `newest`: the JSON of
+    the newest message that is not about the camera's health.
     """
 
     alerts: set[str] = field(default_factory=set)
@@ -19,9 +20,10 @@ class CameraState:
     state: str | None = None
     score: float | None = None
     picture: str | None = None
+    newest: bytes | None = None
 
-    def see(self, event: Event) -> None:
-        """Take in what an event tells."""
+    def see(self, event: Event, body: bytes) -> None:
+        """Take in what an event tells; `body` is its JSON."""
         if event.kind == "health":
             self._see_health(event)
             return
@@ -29,6 +31,7 @@ class CameraState:
             self.alerts.discard(event.id)
         else:
             self.alerts.add(event.id)
+        self.newest = body
         if event.score is not None:
             self.score = event.score
         if event.snapshot is not None:
@@ -45,12 +48,17 @@ class CameraState:
             self.state = wrong[-1] if wrong else "online"
 
     def topics(self) -> Iterator[tuple[str, bytes]]:
-        """Topics below the camera's, and what stands there; the picture aside."""
-        yield "alert", b"ON" if self.alerts else b"OFF"
+        """Topics below the camera's, and what stands there; the picture aside.
+
+        The alert comes last: whoever acts on it finds the rest in place.
+        """
+        if self.newest is not None:
+            yield "newest", self.newest
         if self.score is not None:
             yield "score", f"{self.score:.4g}".encode()
         if self.state is not None:
             yield "state", self.state.encode()
+        yield "alert", b"ON" if self.alerts else b"OFF"
 
 
 def topic_word(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from alert_makers import START_S, WAIT_S, draft, settings
 from certificates import make_certificates
-from sink_rig import Post, Server, item, report, running, sink, talker, until
+from sink_rig import Post, Server, black_hole, item, report, running, sink, talker, until
 
 from alerts.outbox import Outbox
 from alerts.sinks.choice import Choice
@@ -150,6 +150,8 @@ def test_a_server_that_never_answers_holds_nobody_for_long() -> None:
         while not tick.wait(0.02):
             sock.sendall(b"x")
 
+    with black_hole() as port, pytest.raises(NotNow, match=r"no answer within 0\.3 s"):
+        send(f"http://127.0.0.1:{port}/", connect_s=0.3)
     with talker(drip) as port, pytest.raises(NotNow, match=r"within 0\.3 s"):
         send(f"http://127.0.0.1:{port}/")
     assert time.monotonic() - began_s < 5
