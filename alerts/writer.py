@@ -22,14 +22,11 @@ from alerts.follower import Follower
 from alerts.health import HealthLog
 from alerts.journal import Journal
 from alerts.outbox import MAX_BYTES, Outbox
+from alerts.publisher import LINGER_MS, Publisher, make_socket
 from sorawatch import OutboxError
 
 log = logging.getLogger(__name__)
 
-SEND_HIGH_WATER = 10_000  # messages that one slow subscriber may lag; then it loses, we never wait
-LINGER_MS = 500  # what is on its way at close gets this long
-HEARTBEAT_MS = 5_000
-HEARTBEAT_TIMEOUT_MS = 15_000
 ANNOUNCE_EVERY_S = 5.0
 _BATCH = 500  # drafts that share one sync of the disk
 _TICK_MS = 1000  # timers are looked at this often
@@ -276,32 +273,21 @@ class _Desk:
             self._gatekeeper = Gatekeeper(context, settings.curve)
             stack.callback(self._gatekeeper.sock.close)
             self.poller.register(self._gatekeeper.sock, zmq.POLLIN)
-        self._pub = self._socket(context, zmq.XPUB, stack)
-        self._pub.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER)
-        self._pub.setsockopt(zmq.XPUB_VERBOSE, 1)  # every newcomer is told how far we are
-        self._router = self._socket(context, zmq.ROUTER, stack)
-        self._router.setsockopt(zmq.SNDHWM, 100)
-        self._router.setsockopt(zmq.RCVHWM, 100)
-        self.publish_address = bind(self._pub, settings.publish, "alerts.publish")
+        self._pub = Publisher(context, self._gatekeeper, self.poller)
+        stack.callback(self._pub.close)
+        self._router = make_socket(context, zmq.ROUTER, self._gatekeeper)
+        stack.callback(self._router.close, LINGER_MS)
+        self._router.setsockopt(zmq.MAXMSGSIZE, wire.MAX_REQUEST_BYTES)
+        self._router.setsockopt(zmq.SNDHWM, 4)  # pages that one who does not read may leave here
+        self._router.setsockopt(zmq.RCVHWM, 16)
+        self.poller.register(self._router, zmq.POLLIN)
+        self.publish_address = self._pub.bind(settings.publish)
         self.catch_up_address = bind(self._router, settings.catch_up, "alerts.catch_up")
         self._announce_at_s = 0.0
         self._move_at_s = 0.0
         self._followers: list[Follower] = []
         self._dirty = False
         stack.callback(self._dismiss)
-
-    def _socket(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", kind: int, stack: ExitStack
-    ) -> "zmq.Socket[bytes]":
-        sock = context.socket(kind)
-        stack.callback(sock.close, LINGER_MS)
-        sock.setsockopt(zmq.MAXMSGSIZE, wire.MAX_REQUEST_BYTES)
-        sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-        if self._gatekeeper is not None:
-            self._gatekeeper.guard(sock)
-        self.poller.register(sock, zmq.POLLIN)
-        return sock
 
     def wait(self, timeout_ms: int) -> None:
         """Until something comes in, or a timer may be due."""
@@ -314,14 +300,14 @@ class _Desk:
         """Number, store, send; in this order."""
         events = self._journal.append(drafts, self._utc_clock(), time.monotonic())
         for event in events:
-            self._pub.send_multipart([wire.topic_of(event), wire.encode(event)])
+            self._pub.send(wire.topic_of(event), wire.encode(event))
         return events
 
     def attend(self) -> None:
         """Whatever is not publishing: newcomers, questions, timers. A little of each at a time."""
         if self._gatekeeper is not None and self._gatekeeper.sock.poll(0):
             self._gatekeeper.answer()
-        if self._newcomers() or time.monotonic() >= self._announce_at_s:
+        if self._pub.newcomers() or time.monotonic() >= self._announce_at_s:
             self.announce(available=True)
         if self._router.poll(0):
             self._answer()
@@ -388,17 +374,7 @@ class _Desk:
             seq=self._journal.last,
             time=self._utc_clock(),
         )
-        self._pub.send_multipart([wire.AVAILABLE, word.encode()])
-
-    def _newcomers(self) -> bool:
-        """Whether somebody has subscribed to `available`; what else subscribers say is ignored."""
-        found = False
-        for _ in range(1000):
-            if not self._pub.poll(0):
-                break
-            said = self._pub.recv_multipart()
-            found |= said[0][:1] == b"\1" and wire.AVAILABLE.startswith(said[0][1:])
-        return found
+        self._pub.send(wire.AVAILABLE, word.encode())
 
     def _answer(self) -> None:
         """Answer one catch-up request, or say why not."""
@@ -419,4 +395,5 @@ class _Desk:
         except (wire.WireError, OutboxError) as exc:
             log.info("a catch-up request was refused: %s", exc)
             reply = wire.encode_refusal(str(exc))
-        self._router.send_multipart([sender, *envelope, reply], flags=zmq.NOBLOCK)
+        with suppress(zmq.Again):  # it does not read: it gets nothing
+            self._router.send_multipart([sender, *envelope, reply], flags=zmq.NOBLOCK)
