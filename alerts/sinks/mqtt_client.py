@@ -145,12 +145,16 @@ class MqttConnection:
             within_s = "" if self._halt.is_set() else f" within {deadline.within_s:g} s"
             raise NotNow(f"{self._where} did not answer{within_s}")
         code = MQTTErrorCode.MQTT_ERR_SUCCESS
-        if ready & ~select.POLLOUT:
-            code = client.loop_read()
-        if code == 0 and ready & select.POLLOUT:
-            code = client.loop_write()
-        if code == 0:
-            code = client.loop_misc()
+        try:
+            if ready & ~select.POLLOUT:
+                code = client.loop_read()
+            if code == 0 and ready & select.POLLOUT:
+                code = client.loop_write()
+            if code == 0:
+                code = client.loop_misc()
+        except Exception as exc:  # paho on packets that are none: IndexError, struct.error, ...
+            text = f"{self._where} sent what is no MQTT 5 ({type(exc).__name__})"
+            raise NotNow(text) from exc
         if self._lost is None and code != 0:
             self._lost = str(code.name)
         if self._lost is not None and not (self._welcome and self._welcome.is_failure):

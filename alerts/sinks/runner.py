@@ -23,6 +23,9 @@ IDLE_S: Final = 0.25
 LAST_S: Final = 0.05
 """At the end it is waited this long for what comes last."""
 
+TRIES: Final = 5
+"""However old a message is, so many attempts in a row have to fail before it is given up."""
+
 AFTER_MOST_S: Final = 300.0
 """No other side is believed that it cannot be tried for longer."""
 
@@ -70,7 +73,7 @@ class SinkRunner:
         give_up_after_s: float = float("inf"),
         utc_clock: Callable[[], float] = time.time,
     ) -> None:
-        """`give_up_after_s`: a message that fails when its event's moment is longer ago."""
+        """`give_up_after_s`: a message that goes on failing when its moment is longer ago."""
         self.name = name
         self._kind = kind
         self._sink = sink
@@ -223,9 +226,8 @@ class SinkRunner:
                 exc_info=None if known else exc,
             )
         first = next((item for _, item in self._pending if item is not None), None)
-        if first is not None and self._too_old(first):
-            self._give_up(first, f"too old, and still: {self._error}")
-            return
+        if first is not None and self._failures >= TRIES and self._too_old(first):
+            self._give_up(first, f"too old, and failed {self._failures} times: {self._error}")
         self._closing.wait(wait_s)
 
     def _too_old(self, item: Item) -> bool:

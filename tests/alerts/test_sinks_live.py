@@ -1,23 +1,27 @@
 """Sinks of the running program: what an operator sees of them, and what nobody does."""
 
 import json
-import os
 import socket
 from pathlib import Path
 
 import psutil
+import pytest
 from films import write_ordinary
-from program import running, sorawatch, write_config
+from program import running, write_config
 from sink_rig import Server, until
 
+from streamer.cli import main
 
-def test_the_program_and_its_sinks(tmp_path: Path) -> None:
+
+def test_the_program_and_its_sinks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One works, one's server never answers, one's host is gone: the first has every event.
 
     `status`, `/status` and `/metrics` tell which; no secret stands there, in the log, or in `ps`.
     The program stops in time all the same.
     """
-    film = write_ordinary(tmp_path / "film.mp4", 20, crowd=1.0)
+    film = write_ordinary(tmp_path / "film.mp4", 8, crowd=1.0)
     secrets = {"KEY": "s3cret-of-sixteen"}
     with socket.create_server(("127.0.0.1", 0)) as found:
         nobody = found.getsockname()[1]
@@ -48,8 +52,11 @@ def test_the_program_and_its_sinks(tmp_path: Path) -> None:
             assert 'sorawatch_sink_working{sink="log",type="syslog"} 0.0' in metrics
             assert 'sorawatch_sink_behind{sink="good",type="webhook"} 0.0' in metrics
             assert 'sorawatch_sink_retries_total{sink="log",type="syslog"}' in metrics
-            table = sorawatch("status", config, env=os.environ | secrets).stdout
-            shown = sorawatch("check", config, env=os.environ | secrets).stdout
+            monkeypatch.setenv("KEY", secrets["KEY"])
+            assert main(["status", str(config)]) == 0
+            table = capsys.readouterr().out
+            assert main(["check", str(config)]) == 0
+            shown = capsys.readouterr().out
             processes = [program.process.pid, *_children(program.process.pid)]
             lines = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes)
             until(lambda: program.status()["gate"]["frames"] > frames)

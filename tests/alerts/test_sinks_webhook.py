@@ -323,6 +323,7 @@ def test_a_message_that_stays_undeliverable_is_given_up_when_old(tmp_path: Path)
         writer.submit(draft(1))
         until(lambda: report(sinks, "hook").delivered == 1)
         assert report(sinks, "hook").given_up == 1
+        assert [post.seq for post in server.posts].count(1) >= 5
         assert "too old" in str(report(sinks, "hook").error)
 
 
