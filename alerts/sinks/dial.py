@@ -182,9 +182,13 @@ class Line:
 
     def idle(self) -> bool:
         """Whether the other side holds the connection, and is silent."""
-        poller = select.poll()
-        poller.register(self.sock.fileno(), select.POLLIN)
-        return not poller.poll(0)
+        try:
+            self.sock.recv(1)  # and not poll: TLS says things of its own
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+        return False  # closed, or it speaks unasked: not to be used again either way
 
     def makefile(self, *_args: object, **_options: object) -> io.BufferedReader:
         """To read from."""
@@ -197,6 +201,8 @@ class Line:
     def _do(self, act: Callable[[], _T], events: int) -> _T:
         """Call `act` until it does not have to wait any more. Raises NotNow."""
         while True:
+            if self.deadline.left_s <= 0 or self._halt.is_set():
+                raise self._overdue()  # also where there is always something to read
             try:
                 return act()
             except BlockingIOError:
@@ -214,9 +220,11 @@ class Line:
                 raise NotNow(f"{self.where}: TLS failed: {exc.reason or exc}") from exc
             except OSError as exc:
                 raise NotNow(f"{self.where} broke off: {exc.strerror or exc}") from exc
-            if not wait_for(self.sock.fileno(), wanted, self._halt, self.deadline):
-                within = "" if self._halt.is_set() else f" within {self.deadline.within_s:g} s"
-                raise NotNow(f"{self.where} did not answer{within}")
+            wait_for(self.sock.fileno(), wanted, self._halt, self.deadline)
+
+    def _overdue(self) -> NotNow:
+        within = "" if self._halt.is_set() else f" within {self.deadline.within_s:g} s"
+        return NotNow(f"{self.where} did not answer{within}")
 
 
 class _Reader(io.RawIOBase):

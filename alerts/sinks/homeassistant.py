@@ -3,16 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from alerts.event import HealthState
 from alerts.sinks.mqtt_state import topic_word
 from sorawatch import __version__
 
 ONLINE, OFFLINE = b"online", b"offline"
-STATES = (
-    *("online", "offline", "stalled", "frozen", "dark", "tampered"),
-    *("learning", "scene_changed", "drifted"),
-)
 Pictures = Literal["send", "url", "off"]
 
 
@@ -62,7 +59,7 @@ def discovery(
                 "name": "State",
                 "state_topic": f"{topic}/state",
                 "device_class": "enum",
-                "options": list(STATES),
+                "options": list(get_args(HealthState)),
                 "entity_category": "diagnostic",
             },
         ),

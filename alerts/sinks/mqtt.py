@@ -150,7 +150,17 @@ class Mqtt:
     def _announce(self, connection: "MqttConnection", *, anew: bool) -> None:
         """Say which cameras there are and how they are: a broker may have forgotten."""
         wanted = self._wanted
-        numbers = []
+        try:
+            connection.settle(self._announcements(connection, wanted, anew))
+        except Refused as exc:  # not of an event, so there is nothing to give up
+            raise NotNow(str(exc)) from exc
+        self._announced = frozenset(wanted)
+
+    def _announcements(
+        self, connection: "MqttConnection", wanted: tuple[str, ...], anew: bool
+    ) -> list[int]:
+        """Publish them; what is to be confirmed."""
+        numbers: list[int] = []
         for camera in sorted(self._announced - set(wanted)):
             self._states.pop(camera, None)
             topics = [topic for topic, _ in self._discovery(camera)]
@@ -163,11 +173,7 @@ class Mqtt:
                 numbers += self._publish_state(connection, camera, picture=True)
         if anew:
             numbers.append(connection.publish(self._available, ONLINE, retain=True))
-        try:
-            connection.settle(numbers)
-        except Refused as exc:  # not of an event, so there is nothing to give up
-            raise NotNow(str(exc)) from exc
-        self._announced = frozenset(wanted)
+        return numbers
 
     def _discovery(self, camera: str) -> list[tuple[str, bytes]]:
         settings = self._settings

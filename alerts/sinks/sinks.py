@@ -23,7 +23,7 @@ from sorawatch import ConfigError
 
 log = logging.getLogger(__name__)
 
-GRACE_S: Final = 0.5
+GRACE_S: Final = 0.3
 """What has not been delivered within this time at the end is delivered at the next start."""
 
 

@@ -10,6 +10,7 @@ from films import write_ordinary
 from program import running, write_config
 from sink_rig import Server, until
 
+from alerts.sinks.sinks import GRACE_S
 from streamer.cli import main
 
 
@@ -60,7 +61,7 @@ def test_the_program_and_its_sinks(
             processes = [program.process.pid, *_children(program.process.pid)]
             lines = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes)
             until(lambda: program.status()["gate"]["frames"] > frames)
-            assert program.stop() <= 2.0
+            assert program.stop() <= 2.0 + GRACE_S
         said = program.said()
     assert "sink log (syslog): failing" in table
     assert "sink good (webhook): working" in table

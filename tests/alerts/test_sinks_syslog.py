@@ -90,8 +90,12 @@ def test_tls_verifies_the_receiver(tmp_path: Path) -> None:
     context.load_cert_chain(files.server, files.server_key)
     got: list[bytes] = []
 
+    connections = 0
+
     def receive(sock: socket.socket) -> None:
+        nonlocal connections
         with context.wrap_socket(sock, server_side=True) as secure:
+            connections += 1
             while data := secure.recv(65536):
                 got.append(data)
 
@@ -101,12 +105,13 @@ def test_tls_verifies_the_receiver(tmp_path: Path) -> None:
             sink("stranger", syslog(f"tls://localhost:{port}", tls=TlsSettings(files.stranger_ca))),
         ]
         with running(tmp_path, *ways) as (writer, sinks):
-            writer.submit(draft(0))
-            until(lambda: report(sinks, "good").delivered == 1, sinks.reports)
+            for number in range(3):
+                writer.submit(draft(number))
+                until(lambda n=number: report(sinks, "good").delivered == n + 1, sinks.reports)
             until(lambda: report(sinks, "stranger").retries > 0, sinks.reports)
             assert "is not trusted" in str(report(sinks, "stranger").error)
-        until(lambda: bool(got))
-    assert len(b"".join(got).split(b"<")) == 2
+    assert len(b"".join(got).split(b"<")) == 4
+    assert connections == 1, "a connection is used again, whatever TLS says meanwhile"
 
 
 @pytest.mark.parametrize("way", ["tcp", "unix"])

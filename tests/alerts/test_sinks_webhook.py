@@ -152,6 +152,13 @@ def test_a_server_that_never_answers_holds_nobody_for_long() -> None:
 
     with black_hole() as port, pytest.raises(NotNow, match=r"no answer within 0\.3 s"):
         send(f"http://127.0.0.1:{port}/", connect_s=0.3)
+
+    def flood(sock: socket.socket) -> None:
+        while True:
+            sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    with talker(flood) as port, pytest.raises(NotNow, match=r"within 0\.3 s"):
+        send(f"http://127.0.0.1:{port}/")
     with talker(drip) as port, pytest.raises(NotNow, match=r"within 0\.3 s"):
         send(f"http://127.0.0.1:{port}/")
     assert time.monotonic() - began_s < 5
@@ -271,8 +278,16 @@ def test_the_other_side_is_verified(tmp_path: Path) -> None:
         with pytest.raises(NotNow, match="is not trusted"):
             send(f"https://127.0.0.1:{port}/", tls=tls, **patience)
         assert not server.posts
-        send(f"https://localhost:{port}/", tls=tls, **patience)
-        assert len(server.posts) == 1
+        connections = server.connections
+        way = WebhookSettings(f"https://localhost:{port}/", tls=tls)
+        halt = Halt()
+        webhook = Webhook(way, Dialer(Resolver(), halt))
+        for number in range(3):
+            webhook.send(item(number + 1))
+        webhook.close()
+        halt.close()
+        assert len(server.posts) == 3
+        assert server.connections == connections + 1, "a connection is used again"
 
 
 def test_an_outage_of_one_delays_neither_others_nor_the_writer(tmp_path: Path) -> None:
