@@ -52,19 +52,15 @@ class _Listener:
         there is when None), 0 for everything that is kept; None begins with what comes.
         `position`: a file that remembers how far this subscriber has come; where it exists, it
         goes on from there, whatever `after` says. An event counts as done when the next one is
-        asked for, or the subscriber is left without an error. Raises ConfigError for a file that
-        holds something else.
+        asked for, or the subscriber is left without an error.
         """
         self._address = address
         self._catch_up = catch_up
         self._curve = curve
         self._answer_timeout_s = answer_timeout_s
         self._place = None if position is None else Place(Path(position))
-        if self._place is not None and (found := self._place.load()) is not None:
-            stream, after = found
-        self._course = Course(
-            cameras=cameras, after=after, stream=stream, can_ask=catch_up is not None
-        )
+        self._cameras = cameras
+        self._course = self._begin(after, stream)
         self._out: Event | None = None
         self._answer_by_s: float | None = None  # while a question is out
 
@@ -107,7 +103,18 @@ class _Listener:
             raise ConfigError(f"cannot listen to {address}: {exc}: write tcp://HOST:PORT") from exc
         return sock
 
+    def _begin(self, after: int | None, stream: str | None) -> Course:
+        return Course(
+            cameras=self._cameras,
+            after=after,
+            stream=stream,
+            can_ask=self._catch_up is not None,
+        )
+
     def _open(self, context: Any, poller: Any) -> Any:
+        if self._place is not None and (found := self._place.open()) is not None:
+            stream, after = found
+            self._course = self._begin(after, stream)
         sub = self._connect(context, zmq.SUB, self._address)
         for topic in (b"events/", b"status/", wire.AVAILABLE):
             sub.subscribe(topic)
@@ -148,6 +155,15 @@ class _Listener:
     def _give(self) -> Event:
         self._out = self._course.ready.popleft()
         return self._out
+
+    def _close(self, context: Any, *, done: bool) -> None:
+        context.destroy(linger=0)
+        if self._place is not None:
+            try:
+                if done:
+                    self._settle(sync=True)
+            finally:
+                self._place.close()
 
     def _settle(self, *, sync: bool = False) -> None:
         """What was given out is done: remember it."""
@@ -194,14 +210,17 @@ class Subscriber(_Listener):
         return self.events()
 
     def __enter__(self) -> Self:
-        """Connect; whether anybody is there shows later. Raises ConfigError for a bad address."""
+        """Connect; whether anybody is there shows later.
+
+        Raises ConfigError for a bad address, and for a position that cannot be used.
+        """
         self._context = zmq.Context[zmq.Socket[bytes]]()
         self._poller = zmq.Poller()
         self._dealer: zmq.Socket[bytes] | None = None
         try:
             self._sub = self._open(self._context, self._poller)
         except BaseException:
-            self._context.destroy(linger=0)
+            self._close(self._context, done=False)
             raise
         return self
 
@@ -212,9 +231,7 @@ class Subscriber(_Listener):
         _traceback: TracebackType | None,
     ) -> None:
         """Disconnect. Raises ResourceError when the position cannot be stored."""
-        self._context.destroy(linger=0)
-        if type_ is None:
-            self._settle(sync=True)
+        self._close(self._context, done=type_ is None)
 
     def _listen(self, deadline_s: float | None) -> bool:
         """Take in what comes; False if nothing did by `deadline_s`."""
@@ -268,14 +285,17 @@ class AsyncSubscriber(_Listener):
         return self.events()
 
     async def __aenter__(self) -> Self:
-        """Connect; whether anybody is there shows later. Raises ConfigError for a bad address."""
+        """Connect; whether anybody is there shows later.
+
+        Raises ConfigError for a bad address, and for a position that cannot be used.
+        """
         self._context = zmq.asyncio.Context()
         self._poller = zmq.asyncio.Poller()
         self._dealer: zmq.asyncio.Socket | None = None
         try:
             self._sub = self._open(self._context, self._poller)
         except BaseException:
-            self._context.destroy(linger=0)
+            self._close(self._context, done=False)
             raise
         return self
 
@@ -286,9 +306,7 @@ class AsyncSubscriber(_Listener):
         _traceback: TracebackType | None,
     ) -> None:
         """Disconnect. Raises ResourceError when the position cannot be stored."""
-        self._context.destroy(linger=0)
-        if type_ is None:
-            await self._settle_aside(sync=True)
+        self._close(self._context, done=type_ is None)
 
     async def _listen(self, deadline_s: float | None) -> bool:
         """Take in what comes; False if nothing did by `deadline_s`."""

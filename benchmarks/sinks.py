@@ -15,8 +15,9 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import zmq
 
 from alerts import wire
-from alerts.sinks.dial import look_up
+from alerts.sinks.dial import Lookup, look_up
 from alerts.sinks.mqtt import MqttSettings
 from alerts.sinks.script import ScriptSettings
 from alerts.sinks.sinks import Sinks, SinkSettings
@@ -71,14 +72,16 @@ def server(status: int | None) -> Iterator[str]:
             thread.join()
 
 
+def hanging(over: threading.Event, host: str, port: int) -> Any:
+    """A name server that never answers for one name."""
+    if host == NAMELESS:
+        over.wait(60)
+    return look_up(host, port)
+
+
 def one_by_one(context: zmq.Context, sinks: list[SinkSettings], over: threading.Event) -> Any:
     """Latencies beside `sinks`."""
-
-    def lookup(host: str, port: int) -> Any:
-        if host == NAMELESS:
-            over.wait(60)
-        return look_up(host, port)
-
+    lookup = partial(hanging, over)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         settings = WriterSettings(
             Path(folder) / "alerts.db", "tcp://127.0.0.1:0", "tcp://127.0.0.1:0"
@@ -97,15 +100,23 @@ def one_by_one(context: zmq.Context, sinks: list[SinkSettings], over: threading.
         return latencies_us(lambda number: writer.submit(draft(number)), receive)
 
 
-def per_second(sink: SinkSettings, count: int) -> float:
-    """Messages a second, from the first one handed over to the last one confirmed."""
+def per_second(
+    sink: SinkSettings, count: int, others: Sequence[SinkSettings] = (), lookup: Lookup = look_up
+) -> float:
+    """Messages a second of `sink`, from the first one handed over to the last one confirmed."""
     with tempfile.TemporaryDirectory() as folder:
         settings = WriterSettings(
             Path(folder) / "alerts.db", "tcp://127.0.0.1:0", "tcp://127.0.0.1:0"
         )
         with (
             AlertWriter(settings) as writer,
-            Sinks([sink], writer.follow, stream=writer.stream, cameras=["gate"]) as sinks,
+            Sinks(
+                [sink, *others],
+                writer.follow,
+                stream=writer.stream,
+                cameras=["gate"],
+                lookup=lookup,
+            ) as sinks,
         ):
             tick = threading.Event()
             wait_until(lambda: sinks.reports()[0].position is not None, tick)
@@ -201,7 +212,18 @@ def main() -> None:
             beside_good = one_by_one(context, [working], over)
             beside_all = one_by_one(context, [working, *failing], over)
             rounds.append((bare_us, alone, beside_good, beside_all))
+        count, lookup = MESSAGES["webhook"], partial(hanging, over)
+        pairs = [
+            (per_second(working, count), per_second(working, count, failing, lookup))
+            for _ in range(ROUNDS)
+        ]
         over.set()
+        report(
+            "sink that works, beside four that fail",
+            rounds=ROUNDS,
+            messages_per_s=round(statistics.median(beside for _, beside in pairs)),
+            to_alone=round(statistics.median(beside / alone for alone, beside in pairs), 2),
+        )
         for index, name in enumerate(("no sink", "one that works", "and four that fail"), start=1):
             middle = {
                 f"{figure}_to_{other}": round(

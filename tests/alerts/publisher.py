@@ -1,5 +1,6 @@
-"""A program that publishes without end, to be killed. Arguments: outbox, first number.
+"""A program that publishes without end, to be killed.
 
+Arguments: outbox, first number, and the two addresses, if they are not to be any free ones.
 Prints the two addresses, then tells events until it is killed.
 """
 
@@ -16,8 +17,9 @@ from alerts.writer import AlertWriter, WriterSettings
 def main() -> None:
     """Publish for ever, no faster than the queue takes it."""
     outbox, first = Path(sys.argv[1]), int(sys.argv[2])
-    settings = WriterSettings(outbox, "tcp://127.0.0.1:0", "tcp://127.0.0.1:0")
-    room = threading.Semaphore(50)
+    addresses = sys.argv[3:] or ["tcp://127.0.0.1:0", "tcp://127.0.0.1:0"]
+    settings = WriterSettings(outbox, *addresses)
+    room = threading.Semaphore(8)
     with AlertWriter(settings, on_published=lambda _event, _latency_s: room.release()) as writer:
         print(writer.publish_address, writer.catch_up_address, flush=True)
         sys.stdin.readline()
