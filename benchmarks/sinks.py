@@ -8,6 +8,7 @@ one that answers 500, a name server that hangs, a broker where packets vanish. T
 messages a second each way takes on loopback, as ratios to bare PUB/SUB. MQTT wants Mosquitto.
 """
 
+import multiprocessing
 import shutil
 import socket
 import statistics
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +42,8 @@ ROUNDS = 5
 NAMELESS = "hangs.example"
 
 
-@contextmanager
-def server(status: int | None) -> Iterator[str]:
-    """An HTTP server that answers `status`, or never; its URL."""
-    over = threading.Event()
+def serve(status: int | None, told: Connection) -> None:
+    """An HTTP server that answers `status`, or never; in a process of its own."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -51,8 +51,7 @@ def server(status: int | None) -> Iterator[str]:
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             if status is None:
-                over.wait(60)
-                self.close_connection = True
+                threading.Event().wait()
                 return
             self.send_response(status)
             self.send_header("Content-Length", "0")
@@ -62,14 +61,23 @@ def server(status: int | None) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{running.server_address[1]}/hook"
-        finally:
-            over.set()
-            running.shutdown()
-            thread.join()
+        running.daemon_threads = True
+        told.send(running.server_address[1])
+        running.serve_forever()
+
+
+@contextmanager
+def server(status: int | None) -> Iterator[str]:
+    """Its URL."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(status, there))
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{here.recv()}/hook"
+    finally:
+        process.kill()
+        process.join()
 
 
 def hanging(over: threading.Event, host: str, port: int) -> Any:
