@@ -110,7 +110,7 @@ def _addresses(config: Config) -> Iterator[Finding]:
             ("alerts.curve.allowed_keys_file", curve.allowed_keys_file),
         ):
             if not os.access(path, os.R_OK):
-                text = f"{path} is not there, or not readable by this user: `sorawatch keys` makes it"
+                text = f"{path} cannot be read by this user: `sorawatch keys` makes such files"
                 yield _problem(key, text)
 
 
@@ -123,7 +123,7 @@ def _audience(config: Config, key: str, address: HostPort) -> Finding:
         f"anyone who reaches {address} can read the alerts, in clear: "
         "alerts.anyone_on_the_network_may_listen says so; `sorawatch keys` makes keys"
     )
-    return Finding("warning", key, text)
+    return Finding("note", key, text)
 
 
 def _running(config: Config) -> int | None:
