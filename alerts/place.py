@@ -77,7 +77,7 @@ class Place:
                 os.pwrite(self._file, slot, 0)
             self._synced = sync or now_s >= self._sync_at_s
             if self._synced:
-                os.fsync(self._file)
+                os.fdatasync(self._file)
                 self._sync_at_s = now_s + _SYNC_EVERY_S
         except OSError as exc:
             raise ResourceError(

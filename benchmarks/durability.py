@@ -83,7 +83,8 @@ def hold(addresses: list[str], place: str, kind: str, out: str) -> None:
     pause = threading.Event()
     with open(out, "a", buffering=1) as file:
         while True:
-            with Subscriber(*addresses, after=0, position=place, answer_timeout_s=0.5) as events:
+            kept = None if kind == "stays" else place
+            with Subscriber(*addresses, after=0, position=kept, answer_timeout_s=0.5) as events:
                 for _ in range(rng.randrange(20, 1500) if kind == "leaves" else 10**9):
                     event = events.next()
                     assert event is not None
@@ -162,6 +163,21 @@ def paced_bare_ms(count: int) -> list[float]:
             pause.wait(max(begun_s + number / PER_S - time.monotonic(), 0))
             pub.send_multipart([str(time.monotonic()).encode(), body])
         thread.join()
+    return taken_ms
+
+
+def paced_sync_ms(folder: Path, count: int) -> list[float]:
+    """What the disk alone takes, at the same pace: 4 KiB written over and synced."""
+    taken_ms, pause = [], threading.Event()
+    with (folder / "ballast").open("wb", buffering=0) as file:
+        file.write(bytes(4096))
+        begun_s = time.monotonic()
+        for number in range(count):
+            pause.wait(max(begun_s + number / PER_S - time.monotonic(), 0))
+            start_s = time.monotonic()
+            os.pwrite(file.fileno(), bytes(4096), 0)
+            os.fdatasync(file.fileno())
+            taken_ms.append((time.monotonic() - start_s) * 1e3)
     return taken_ms
 
 
@@ -256,6 +272,7 @@ def chaos(folder: Path, total: int, kills: int) -> None:
         samples=len(taken_ms),
         **cuts(taken_ms),
         bare=cuts(bare_ms),
+        disk_alone=cuts(paced_sync_ms(folder, CALM // 2)),
         p99_to_bare=round(cuts(taken_ms)["p99_ms"] / cuts(bare_ms)["p99_ms"], 1),
     )
 
