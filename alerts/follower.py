@@ -111,6 +111,7 @@ class Follower:
         with self._changed:
             self._stored = known
             self._position = start if known is None else known
+            self._last = journal.last
 
     def serve(self, journal: Journal) -> None:
         """Hand out what is waited for, if there is any."""
