@@ -26,8 +26,12 @@ HealthState = Literal[
     "learning",
     "scene_changed",
     "drifted",
+    "outbox",
 ]
 EndedBy = Literal["over", "camera_lost", "stopped", "interrupted"]
+
+PROGRAM = "@program"
+"""Stands for a camera in health events of the program itself; no camera can be called so."""
 
 # What the first version of the schema promised; later fields are optional to those who read.
 _PROMISED = (
@@ -88,7 +92,7 @@ class _Facts(_Value):
     state: str | None = Field(
         default=None,
         description="of a health event: online, offline, stalled, frozen, dark, tampered, "
-        "scene_changed, drifted or learning; others may come",
+        "scene_changed, drifted, learning or outbox; others may come",
     )
     reason: str | None = Field(default=None, description="of a health event: why, in one word")
     ended_by: str | None = Field(

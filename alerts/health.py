@@ -15,7 +15,7 @@ from alerts.event import (
 )
 
 LinkState = Literal["connecting", "online", "stalled", "offline"]
-Condition = Literal["frozen", "dark", "tampered", "learning", "scene_changed", "drifted"]
+Condition = Literal["frozen", "dark", "tampered", "learning", "scene_changed", "drifted", "outbox"]
 
 # What can only be seen in the picture ends with the picture.
 _OF_THE_PICTURE: frozenset[HealthState] = frozenset({"frozen", "dark", "tampered"})
@@ -30,6 +30,7 @@ _SEVERITY: dict[HealthState, Severity] = {
     "tampered": "warning",
     "scene_changed": "warning",
     "drifted": "warning",
+    "outbox": "warning",
 }
 _TEXT: dict[HealthState, str] = {
     "online": "the camera sends pictures",
@@ -40,6 +41,7 @@ _TEXT: dict[HealthState, str] = {
     "tampered": "the view has changed or is covered",
     "learning": "learning what is normal here",
     "scene_changed": "the picture is not of the scene that was learned",
+    "outbox": "alerts cannot be stored, and are kept in memory",
     "drifted": "far more is unusual than was to be expected",
 }
 _REASON_TEXT = {

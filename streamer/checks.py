@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from alerts.outbox import is_outbox
+from alerts.sinks.sinks import check_sink
 from detectors import normality
 from sorawatch import SorawatchError
 from streamer.ask import ask_status
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.source import Source, SourceKind
 from streamer.config import CameraConfig, Config, HostPort, parse_host_port, resolve
+from streamer.config_sinks import MqttSinkConfig, ScriptSinkConfig, WebhookSinkConfig
 from streamer.learning import shared
 from streamer.status import duration, read_status
 
@@ -41,6 +44,7 @@ def check_config(config: Config) -> list[Finding]:
     ]
     if config.alerts.snapshots is not None:
         found += _folder("alerts.snapshots", config.alerts.snapshots)
+    found += _sinks(config)
     learners: dict[Path, str] = {}
     for name, camera in resolve(config).items():
         found += _source(f"cameras.{name}.source", camera.source)
@@ -102,8 +106,7 @@ def _addresses(config: Config) -> Iterator[Finding]:
             if pid is None:
                 yield from _bindable(key, address)
             if key.startswith("alerts.") and not address.loopback:
-                text = f"whoever has a key in alerts.curve can read the alerts at {address}"
-                yield Finding("note", key, text)
+                yield _audience(config, key, address)
     curve = config.alerts.curve
     if curve is not None:
         for key, path in (
@@ -111,7 +114,20 @@ def _addresses(config: Config) -> Iterator[Finding]:
             ("alerts.curve.allowed_keys_file", curve.allowed_keys_file),
         ):
             if not os.access(path, os.R_OK):
-                yield _problem(key, f"{path} is not there, or not readable by this user")
+                text = f"{path} cannot be read by this user: `sorawatch keys` makes such files"
+                yield _problem(key, text)
+
+
+def _audience(config: Config, key: str, address: HostPort) -> Finding:
+    """Who can read alerts at an address beyond this machine."""
+    if config.alerts.curve is not None:
+        text = f"whoever has a key in alerts.curve can read the alerts at {address}"
+        return Finding("note", key, text)
+    text = (
+        f"anyone who reaches {address} can read the alerts, in clear: "
+        "alerts.anyone_on_the_network_may_listen says so; `sorawatch keys` makes keys"
+    )
+    return Finding("note", key, text)
 
 
 def _running(config: Config) -> int | None:
@@ -165,6 +181,23 @@ def _outbox(key: str, path: Path) -> Iterator[Finding]:
         yield _problem(key, f"{path}: {exc.strerror or exc}")
     else:
         yield from _folder(key, path.parent)
+
+
+def _sinks(config: Config) -> Iterator[Finding]:
+    """Whether each way out could begin; nothing is connected, posted or run."""
+    for name, sink in config.alerts.sinks.items():
+        key = f"alerts.sinks.{name}"
+        try:
+            check_sink(sink.settings(name))
+        except SorawatchError as exc:
+            yield _problem(key, str(exc).removeprefix(f"{key}: "))
+        if isinstance(sink, ScriptSinkConfig) and shutil.which(sink.command[0]) is None:
+            text = f"{sink.command[0]} is not there, or this user cannot run it"
+            yield _problem(f"{key}.command", text)
+        plain = isinstance(sink, MqttSinkConfig) and sink.tls is None
+        plain |= isinstance(sink, WebhookSinkConfig) and not sink.url.target.tls
+        if plain:
+            yield Finding("note", key, "what goes there is not encrypted: others may read it")
 
 
 def _source(key: str, source: Source) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ All lengths of time are seconds here; a file may also write `90s`, `10m`, `1h`, 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,53 +16,33 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    GetPydanticSchema,
     SecretStr,
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import core_schema
 
 from alerts.address import check_address
 from alerts.wanted import Hours, Schedule, Zone
 from sorawatch import ConfigError
 from streamer.capture.source import Source
+from streamer.config_fields import (
+    AnchoredPath,
+    Count,
+    Number,
+    PositiveSeconds,
+    Seconds,
+    Size,
+    anchored,
+    no_boolean,
+    read_by,
+)
+from streamer.config_fields import Section as _Section
+from streamer.config_sinks import SinkConfig, SinkName
 
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Camera names go into topics, file names and metric labels."""
-
-_DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s|m|h|d)?\s*", re.ASCII)
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def parse_duration(text: str) -> float:
-    """Seconds in "1.5", "90s", "10m", "1h", "7d" or "250ms"; ValueError for anything else."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError('expected a length of time, such as 30, "90s", "10m" or "1h"')
-    return float(match[1]) * _UNIT_S[match[2] or "s"]
-
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("expected a number")  # noqa: TRY004 - pydantic wants it
-    return value
-
-
-def _seconds(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else _no_boolean(value)
-
-
-def _anchored(path: Path, info: ValidationInfo) -> Path:
-    """Relative paths are relative to the file that names them."""
-    if "\0" in str(path):
-        raise ValueError("a path cannot hold a zero byte")
-    folder = (info.context or {}).get("folder")
-    return path if folder is None else Path(folder) / path
 
 
 def _encoder(value: object, info: ValidationInfo) -> object:
@@ -70,7 +50,7 @@ def _encoder(value: object, info: ValidationInfo) -> object:
         return value
     if not isinstance(value, str | Path) or not str(value).endswith(".onnx"):
         raise ValueError("expected builtin, off, or the path of an .onnx file")
-    return _anchored(Path(value), info)
+    return anchored(Path(value), info)
 
 
 def _source(value: object, info: ValidationInfo) -> Source:
@@ -121,39 +101,10 @@ def parse_host_port(value: object, _info: ValidationInfo | None = None) -> HostP
     return HostPort(match[1] or match[2], int(match[3]))
 
 
-def _read_by(read: Callable[..., object]) -> GetPydanticSchema:
-    """A field that `read` alone validates; written out as text."""
-
-    def validate(value: object, info: ValidationInfo) -> object:
-        return read(value, info)
-
-    schema = core_schema.with_info_plain_validator_function(
-        validate, serialization=core_schema.to_string_ser_schema()
-    )
-    return GetPydanticSchema(lambda _source_type, _handler: schema)
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
-Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
-AnchoredPath = Annotated[Path, AfterValidator(_anchored)]
 Endpoint = Annotated[str, AfterValidator(_zmq_endpoint)]
-SourceField = Annotated[Source, _read_by(_source)]
-ListenField = Annotated[HostPort, _read_by(parse_host_port)]
-EncoderField = Annotated[Literal["builtin", "off"] | Path, _read_by(_encoder)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty(cls, value: object) -> object:
-        """A section that is named but empty means its defaults."""
-        return {} if value is None else value
+SourceField = Annotated[Source, read_by(_source)]
+ListenField = Annotated[HostPort, read_by(parse_host_port)]
+EncoderField = Annotated[Literal["builtin", "off"] | Path, read_by(_encoder)]
 
 
 class DetectOptions(_Section):
@@ -181,7 +132,7 @@ class CaptureOptions(_Section):
     stall_after_s: PositiveSeconds = 2.0
     """Called stalled when one read takes longer."""
     backoff_max_s: PositiveSeconds = 3.0
-    slots: Annotated[int, BeforeValidator(_no_boolean), Field(ge=10, le=256)] = 16
+    slots: Annotated[int, BeforeValidator(no_boolean), Field(ge=10, le=256)] = 16
     """Frames that the camera's ring holds; about a megabyte each. Windows alone want ten."""
 
 
@@ -277,7 +228,7 @@ class CurveConfig(_Section):
     """Keys for alerts that leave this machine: encrypted, and only for those on a list."""
 
     secret_key_file: AnchoredPath
-    """Our key pair, as `zmq.auth.create_certificates` writes it (the .key_secret file)."""
+    """Our key pair: a .key_secret file of `sorawatch keys`."""
     allowed_keys_file: AnchoredPath
     """A public key (40 characters, Z85) a line, of each subscriber that may listen."""
 
@@ -292,15 +243,26 @@ class AlertsConfig(_Section):
     """Folder for a picture per alert; None: no pictures."""
     max_events: Count = 100_000
     """The outbox forgets the oldest beyond this many."""
+    max_size: Size = 500_000_000
+    """Bytes of the outbox's file, at least 1 MB: beyond, it forgets the oldest as well."""
     max_age_days: Number = Field(default=30.0, gt=0)
     curve: CurveConfig | None = None
-    """Needed as soon as others than this machine can connect."""
+    """Needed as soon as others than this machine can connect; `sorawatch keys` makes the files."""
+    anyone_on_the_network_may_listen: bool = False
+    """Without curve: alerts go in clear to whoever reaches the addresses, which may be beyond
+    this machine. Only for a network that is trusted as a whole."""
+    sinks: dict[SinkName, SinkConfig] = Field(default_factory=dict, max_length=50)
+    """Where alerts go beside ZeroMQ, by name."""
 
     @model_validator(mode="after")
     def _guarded(self) -> "AlertsConfig":
         for key in ("publish", "catch_up"):
             try:
-                check_address(getattr(self, key), key, curve=self.curve is not None)
+                check_address(
+                    getattr(self, key),
+                    key,
+                    guarded=self.curve is not None or self.anyone_on_the_network_may_listen,
+                )
             except ConfigError as exc:
                 raise ValueError(str(exc)) from exc
         return self
@@ -368,6 +330,14 @@ class Config(_Section):
     alerts: AlertsConfig = AlertsConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _known_cameras(self) -> "Config":
+        for name, sink in self.alerts.sinks.items():
+            unknown = sorted(set(sink.cameras or ()) - self.cameras.keys())
+            if unknown:
+                raise ValueError(f"alerts.sinks.{name}.cameras: there is no camera {unknown[0]}")
+        return self
 
 
 def fingerprint(camera: CameraConfig) -> str:

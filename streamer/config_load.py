@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from sorawatch import ConfigError
 from streamer.config import CameraConfig, Config
+from streamer.config_sinks import SINK_TYPES
 from streamer.config_yaml import Document, Key, Problem, read_yaml
 
 MAX_BYTES = 256 * 1024
@@ -34,6 +35,9 @@ _MESSAGES = {
     "string_type": "expected text",
     "tuple_type": "expected a list",
     "path_type": "expected a path",
+    "union_tag_not_found": f"`type` is missing: one of {', '.join(SINK_TYPES)}",
+    "union_tag_invalid": f"`type` has to be one of {', '.join(SINK_TYPES)}",
+    "model_attributes_type": "expected keys below it",
 }
 
 
@@ -96,15 +100,16 @@ def _line(name: str, problem: Problem) -> str:
 
 
 def _problem(error: ErrorDetails, document: Document) -> Problem:
-    key: Key = tuple(str(part) for part in error["loc"] if part != "[key]")
-    kind = error["type"]
+    loc: Key = tuple(str(part) for part in error["loc"] if part != "[key]")
+    key, kind = _without_tag(loc), error["type"]
     if kind == "extra_forbidden":
-        message = _unknown(key)
+        message = _unknown(key, _keys(loc[:-1]))
     elif kind == "value_error":
         message = str(error["ctx"]["error"])
         name, colon, rest = message.partition(": ")
-        if colon and name in _keys(key):  # a section's own check names the key that is wrong
-            key, message = (*key, name), rest
+        names = name.split(".")
+        if colon and names[0] in _keys(loc):  # a section's own check names the key that is wrong
+            key, message = (*key, *names), rest
     elif kind == "literal_error":
         message = f"expected {error['ctx']['expected']}".replace("'", "")
     else:
@@ -112,11 +117,17 @@ def _problem(error: ErrorDetails, document: Document) -> Problem:
     return Problem(key, document.line_of(key), message)
 
 
-def _unknown(key: Key) -> str:
-    """Why `key` is unknown, with the key that may have been meant."""
+def _without_tag(loc: Key) -> Key:
+    """The key that pydantic's place stands for: the type of a sink is none."""
+    tagged = loc[:2] == ("alerts", "sinks") and loc[3:4] and loc[3] in SINK_TYPES
+    return loc[:3] + loc[4:] if tagged else loc
+
+
+def _unknown(key: Key, known: list[str]) -> str:
+    """Why `key` is unknown, with the key that may have been meant; `known`: those beside it."""
     if len(key) == 4 and key[0] == "cameras" and key[3] in _keys((key[2],)):
         return f"this is set for all cameras together: move it to {key[2]} at the top level"
-    near = difflib.get_close_matches(key[-1], _keys(key[:-1]), n=1)
+    near = difflib.get_close_matches(key[-1], known, n=1)
     if not near and len(key) == 1:
         near = [f"cameras.<name>.{k}" for k in CameraConfig.model_fields if k == key[0]]
     return f"unknown key (did you mean {near[0]}?)" if near else "unknown key"
@@ -127,6 +138,8 @@ def _keys(section: Key) -> list[str]:
     model: type[BaseModel] = Config
     if section[:1] == ("cameras",):
         model, section = CameraConfig, section[2:]
+    elif section[:2] == ("alerts", "sinks") and section[3:4] and section[3] in SINK_TYPES:
+        model, section = SINK_TYPES[section[3]], section[4:]
     for part in section:
         annotation: Any = (
             model.model_fields[part].annotation if part in model.model_fields else None

@@ -141,6 +141,9 @@ class _Converter:
 
     def _filled(self, node: yaml.ScalarNode, key: Key) -> str | None:
         text, wrong = fill(node.value, self._env)
+        if key[:2] == ("alerts", "sinks") and key[3:4] == ("command",) and text != node.value:
+            # Every user of the machine can see a command's arguments.
+            wrong.append("nothing is filled in here, where others could see it: use `env`")
         for message in wrong:
             self._wrong(node, key, message)
         return None if wrong else text

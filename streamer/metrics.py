@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, ge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streamer.status import CameraStatus, ProgramStatus
+from streamer.status import CameraStatus, ProgramStatus, SinkStatus
 
 STATES = ("connecting", "online", "stalled", "offline")
 _INFERENCE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -19,6 +19,14 @@ _DRIFTS = (
     ("scene_changed", "1 while the picture is not of the scene that was learned"),
     ("drifted", "1 while far more is unusual than calibration expects"),
 )
+
+
+_SinkFamily = tuple[
+    type[CounterMetricFamily] | type[GaugeMetricFamily],
+    str,
+    str,
+    Callable[[SinkStatus], float | None],
+]
 
 
 class Metrics:
@@ -83,6 +91,7 @@ class _StatusCollector(Collector):
             queues.add_metric([queue], depth)
         yield queues
         yield from _camera_metrics(status)
+        yield from _sink_metrics(status)
 
 
 def _camera_metrics(status: ProgramStatus) -> Iterator[Metric]:
@@ -127,6 +136,25 @@ def _camera_metrics(status: ProgramStatus) -> Iterator[Metric]:
             states.add_metric([camera.name, state], float(camera.state == state))
     yield dropped
     yield states
+
+
+def _sink_metrics(status: ProgramStatus) -> Iterator[Metric]:
+    families: tuple[_SinkFamily, ...] = (
+        (GaugeMetricFamily, "working", "1 while it works", lambda s: s.state == "working"),
+        (GaugeMetricFamily, "position", "Number of the last message it took", lambda s: s.position),
+        (GaugeMetricFamily, "behind", "Numbers that the outbox is ahead", lambda s: s.behind),
+        (CounterMetricFamily, "delivered", "Messages delivered", lambda s: s.delivered),
+        (CounterMetricFamily, "retries", "Attempts that failed", lambda s: s.retries),
+        (CounterMetricFamily, "given_up", "Messages that were given up", lambda s: s.given_up),
+        (CounterMetricFamily, "missed", "Messages forgotten undelivered", lambda s: s.missed),
+    )
+    for kind, name, text, value in families:
+        metric = kind(f"sorawatch_sink_{name}", text, labels=["sink", "type"])
+        for sink in status.sinks:
+            number = value(sink)
+            if number is not None:
+                metric.add_metric([sink.name, sink.type], number)
+        yield metric
 
 
 def _has(condition: str, camera: CameraStatus) -> float:

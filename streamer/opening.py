@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from alerts.curve import CurveSettings
+from alerts.sinks.sinks import SinkSettings
 from alerts.writer import WriterSettings
 from detectors.encoder.session import EncoderSession
 from detectors.normality import Normality, load
@@ -83,8 +84,15 @@ def writer_settings(alerts: AlertsConfig) -> WriterSettings:
         publish=alerts.publish,
         catch_up=alerts.catch_up,
         max_events=alerts.max_events,
+        max_bytes=alerts.max_size,
         max_age_days=alerts.max_age_days,
+        anyone_on_the_network_may_listen=alerts.anyone_on_the_network_may_listen,
         curve=None
         if curve is None
         else CurveSettings(curve.secret_key_file, curve.allowed_keys_file),
     )
+
+
+def sink_settings(alerts: AlertsConfig) -> list[SinkSettings]:
+    """Where else alerts go, as `Sinks` takes it."""
+    return [sink.settings(name) for name, sink in alerts.sinks.items()]

@@ -2,8 +2,8 @@
 
 Threads, each with one owner, all joined on leaving: the supervisor's (which also starts and
 watches the worker processes), one for analysis, one for chores that may take long, the alert
-writer's, the HTTP server's. Cameras, detector and judges belong to the analysis thread; others
-reach it through `_inbox` alone.
+writer's, one for each sink, the HTTP server's. Cameras, detector and judges belong to the analysis
+thread; others reach it through `_inbox` alone.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import asdict
 from types import TracebackType
 from typing import Final, Self
 
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.event import Event, EventDraft, Provenance
+from alerts.sinks.sinks import Sinks
 from alerts.writer import AlertWriter
 from detectors.detector import Detector
 from detectors.encoder.session import EncoderOutput, EncoderSession
@@ -40,11 +42,12 @@ from streamer.opening import (
     check_memory,
     load_normality,
     open_encoder,
+    sink_settings,
     writer_settings,
 )
 from streamer.reporting import RateMeter, camera_status
 from streamer.snapshots import Snapshots
-from streamer.status import ProgramStatus
+from streamer.status import ProgramStatus, SinkStatus
 from streamer.watch import CameraWatch
 
 log = logging.getLogger(__name__)
@@ -98,6 +101,14 @@ class Pipeline:
             settings = writer_settings(self._config.alerts)
             self._writer = stack.enter_context(
                 AlertWriter(settings, on_published=self._published, on_degraded=self._degraded)
+            )
+            self._sinks = stack.enter_context(
+                Sinks(
+                    sink_settings(self._config.alerts),
+                    self._writer.follow,
+                    stream=self._writer.stream,
+                    cameras=list(self._cameras),
+                )
             )
             self._bell = stack.enter_context(Doorbell())
             stack.callback(self._close_rings)
@@ -194,6 +205,7 @@ class Pipeline:
                 if not self._thread.is_alive():
                     return
         self._cameras = cameras
+        self._sinks.cameras(list(cameras))
         log.info("reloaded: %d cameras, %d new or changed", len(cameras), len(changed))
 
     def _learned_anew(self, name: str, camera: CameraConfig) -> bool:
@@ -232,6 +244,7 @@ class Pipeline:
             problems=problems,
             publish=self._writer.publish_address,
             catch_up=self._writer.catch_up_address,
+            sinks=[SinkStatus(**asdict(report)) for report in self._sinks.reports()],
         )
 
     # The analysis thread's own from here on.

@@ -63,6 +63,29 @@ class CameraStatus(_Value):
     """Whether one is open now."""
 
 
+class SinkStatus(_Value):
+    """One way out for alerts. Counts are since the program's start and never go down."""
+
+    name: str
+    type: str
+    """mqtt, webhook, script or syslog."""
+    state: str
+    """working, failing or stopped."""
+    position: int | None = None
+    """Number of the last message that it has dealt with."""
+    behind: int = 0
+    """How many numbers the outbox is ahead of that."""
+    delivered: int = 0
+    retries: int = 0
+    """Attempts that failed, and were or are made again."""
+    given_up: int = 0
+    """Messages that the other side will never take, or that became too old."""
+    missed: int = 0
+    """Messages that the outbox had forgotten before they could be delivered."""
+    error: str | None = None
+    """What went wrong last."""
+
+
 class ProgramStatus(_Value):
     """The whole program. What stands in `problems` keeps it from being ready."""
 
@@ -81,6 +104,8 @@ class ProgramStatus(_Value):
     """One line each: the outbox's disk is full, a camera has not been opened yet, ..."""
     publish: str = ""
     catch_up: str = ""
+    sinks: Annotated[Sequence[SinkStatus], _TUPLE] = ()
+    """Where alerts go beside ZeroMQ. One that fails does not make the program unready."""
 
     @property
     def live(self) -> bool:
@@ -126,7 +151,16 @@ def render_status(status: ProgramStatus) -> str:
         for text in (camera.drift, camera.warning)
         if text is not None
     ]
+    said += [_sink_line(sink) for sink in status.sinks]
     return "\n".join([head, "", *lines, *([""] if said else []), *said])
+
+
+def _sink_line(sink: SinkStatus) -> str:
+    """`sink ha (mqtt): failing, 12 behind, 3 given up: what is wrong`."""
+    counts = [(sink.behind, "behind"), (sink.given_up, "given up"), (sink.missed, "missed")]
+    facts = [sink.state, *(f"{count} {what}" for count, what in counts if count)]
+    error = f": {sink.error}" if sink.error and sink.state != "working" else ""
+    return f"sink {sink.name} ({sink.type}): {', '.join(facts)}{error}"
 
 
 def _row(camera: CameraStatus) -> tuple[str, ...]:

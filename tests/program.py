@@ -257,9 +257,11 @@ class Remains:
 
 
 @contextmanager
-def running(config: Path) -> Iterator[tuple[Program, Subscriber]]:
+def running(
+    config: Path, env: dict[str, str] | None = None
+) -> Iterator[tuple[Program, Subscriber]]:
     """The program, ready, and somebody who has listened since before it began."""
-    program = Program(config)
+    program = Program(config, env)
     try:
         with Subscriber(program.tree["alerts"]["publish"]) as subscriber:
             assert program.told() == "READY=1"

@@ -7,6 +7,7 @@ WORDS = {
     "rtsp": ("rtsp", "gst", "gstreamer"),
     "footage": ("footage",),
     "browser": ("browser", "chromium", "chromedriver", "selenium"),
+    "mqtt": ("mqtt", "mosquitto"),
     "train": ("torch", "onnxscript", "train"),
 }
 

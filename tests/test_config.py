@@ -333,3 +333,68 @@ def test_any_tree_is_answered(tree: Any) -> None:
 def test_any_sections_are_answered(sections: dict[str, Any]) -> None:
     """So it is where the rest of the file is right."""
     answers(yaml.safe_dump({"cameras": {"gate": {"source": "rtsp://h/${A}"}}} | sections))
+
+
+SINKS = """
+cameras: {gate: {source: rtsp://10.0.0.20/1}}
+alerts:
+  sinks:
+    house:
+      {type: mqtt, host: b, user: me, password: "${SECRET}", tls: {key_password: "${SECRET}"}}
+    hook:
+      type: webhook
+      url: https://hooks.example/${SECRET}?key=${SECRET}
+      secret: "${SECRET}"
+      headers: {Authorization: "Bearer ${SECRET}"}
+    mine: {type: script, command: [bin/x], env: {TOKEN: "${SECRET}"}, cameras: [gate]}
+    log: {type: syslog}
+"""
+
+
+def test_sinks_show_no_secret() -> None:
+    """Neither printed, nor written out, nor in the settings that the program hands on."""
+    config = read(SINKS, Path("/etc/x"), SECRET="s3cret-of-16-characters")
+    settings_ = [sink.settings(name) for name, sink in config.alerts.sinks.items()]
+    assert settings_[1].way.url.count("s3cret") == 2
+    assert settings_[2].way.command == ("/etc/x/bin/x",)
+    for text in (repr(config), config.model_dump_json(), repr(settings_), str(config)):
+        assert "s3cret" not in text
+    assert "https://hooks.example:443/***" in config.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("sink", "problem"),
+    [
+        ("{type: mqtt, host: b, hots: x}", "x.hots: unknown key (did you mean host?)"),
+        ("{type: mqtt, host: b, tls: {ca: x}}", "x.tls.ca: unknown key"),
+        ("{type: mqtt}", "x.host: this key is required"),
+        ("{type: mqtt, host: b, port: 99999}", "x.port: must be less than or equal to 65535"),
+        ("{type: mqtt, host: b, password: p}", "x.user: a password needs a user"),
+        ("{type: mqtt, host: b, prefix: a/#}", "x.prefix: expected a topic such as"),
+        ("{type: post, url: x}", "x: `type` has to be one of mqtt, webhook, script, syslog"),
+        ("{url: x}", "x: `type` is missing: one of mqtt, webhook, script, syslog"),
+        ("null", "x: expected keys below it"),
+        ("{type: webhook, url: 'ftp://s3cret'}", "x.url: expected a URL such as"),
+        ("{type: webhook, url: 'https://u:s3cret@h/'}", "x.url: give user and password"),
+        ("{type: webhook, url: 'https://h/é'}", "x.url: "),
+        ("{type: webhook, url: 'https://h/', secret: s3cret}", "x.secret: a secret needs"),
+        (
+            "{type: webhook, url: 'https://h/', headers: {Host: s3cret}}",
+            "x.headers: Host is set by",
+        ),
+        ("{type: webhook, url: 'https://h/', message: $boo}", "x.message: $boo is no field"),
+        ("{type: script, command: []}", "x.command: "),
+        ("{type: script, command: [a, '${HOME}']}", "x.command.1: nothing is filled in here"),
+        ("{type: script, command: [a], env: {a b: x}}", "x.env.a b: "),
+        ("{type: syslog, address: 'x://y'}", "x.address: expected udp://HOST:514"),
+        ("{type: syslog, facility: loud}", "x.facility: expected one of kern"),
+        ("{type: syslog, kinds: [fire]}", "x.kinds.0: expected anomaly or health"),
+        ("{type: syslog, cameras: [yard]}", "x.cameras: there is no camera yard"),
+        ("{type: syslog, backoff_max_s: soon}", "x.backoff_max_s: expected a length of time"),
+    ],
+)
+def test_a_sink_that_is_wrong_is_told_by_key(sink: str, problem: str) -> None:
+    """With its line and its key; without what may be a secret."""
+    (told,) = problems(f"{ONE}alerts:\n  sinks:\n    x: {sink}\n", HOME="/s3cret")
+    assert told.startswith(f"cameras.yaml:4: alerts.sinks.{problem}"), told
+    assert "s3cret" not in told

@@ -14,7 +14,7 @@ from sorawatch import ConfigError, ResourceError
 from streamer.config import HostPort
 from streamer.http import MAX_CONNECTIONS, MAX_REQUEST_BYTES, StatusServer
 from streamer.metrics import Metrics
-from streamer.status import CameraStatus, ProgramStatus, read_status, render_status
+from streamer.status import CameraStatus, ProgramStatus, SinkStatus, read_status, render_status
 
 GATE = CameraStatus(
     name="gate",
@@ -38,6 +38,7 @@ STATUS = ProgramStatus(
     provider="CPUExecutionProvider",
     cameras=(GATE, YARD),
     queues={"alerts": 4},
+    sinks=(SinkStatus(name="ha", type="mqtt", state="failing", position=7, behind=3, error="why"),),
 )
 ANY_PORT = HostPort("127.0.0.1", 0)
 

@@ -14,7 +14,7 @@ from streamer.cli.common import (
     print_json,
     source_argument,
 )
-from streamer.config import parse_duration
+from streamer.config_fields import parse_duration
 from streamer.fit import FitProgress, FitReport
 from streamer.fit import fit as learn
 

@@ -17,7 +17,7 @@ from streamer.cli.common import (
     print_json,
     source_argument,
 )
-from streamer.config import parse_duration
+from streamer.config_fields import parse_duration
 
 _FILE = click.Path(path_type=Path)
 _RELOAD = "a running program takes it over on SIGHUP"

@@ -8,7 +8,7 @@ from typing import Final
 from sorawatch import ConfigError
 from streamer.capture.folder_reader import PICTURE_SUFFIXES
 from streamer.capture.source import Source, SourceKind
-from streamer.config import parse_duration
+from streamer.config_fields import parse_duration
 from streamer.evaluation.dataset import VIDEO_SUFFIXES, read_data_set
 from streamer.evaluation.tracks import natural
 from streamer.recording.index import INDEX

@@ -25,7 +25,7 @@ from detectors.normality import load
 from sorawatch import ConfigError, ReplayError, ResourceError
 from streamer.capture.source import Source
 from streamer.cli import main
-from streamer.config import parse_duration
+from streamer.config_fields import parse_duration
 from streamer.config_load import load_config
 from streamer.deciding.redecide import redecide
 from streamer.deciding.replayed import open_replay
