@@ -13,6 +13,8 @@ from sorawatch import ConfigError
 log = logging.getLogger(__name__)
 
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"
+_QUIET_MS = 50
+_LAST_ANSWERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,13 @@ class Gatekeeper:
         sock.curve_publickey = self._public
         sock.curve_secretkey = self._secret
         sock.zap_domain = b"sorawatch"
+
+    def finish(self) -> None:
+        """Answer who is still waiting at the door, once the doors are closed; takes a moment."""
+        for _ in range(_LAST_ANSWERS):
+            if not self.sock.poll(_QUIET_MS):
+                break
+            self.answer()
 
     def answer(self) -> None:
         """Answer one question. Never raises for what is in it."""

@@ -1,6 +1,7 @@
 """The publishing socket, and what strangers may do to it."""
 
 import logging
+import threading
 from contextlib import suppress
 
 import zmq
@@ -20,6 +21,8 @@ MAX_TOPIC_BYTES = 512  # of what a subscriber says; more closes its connection
 MAX_TOPICS = 2_000  # that all subscribers together ask for
 MAX_FOREIGN_TOPICS = 100  # of those, topics that there are not
 _SAID = 1000  # of what subscribers say, taken in at a time
+ENDING = "zmq-ending"
+_ENDS_WITHIN_S = 3.0
 _FLOOD = 20  # times in a row that there was more: somebody fills our memory
 
 
@@ -137,3 +140,16 @@ def make_socket(
     if gatekeeper is not None:
         gatekeeper.guard(sock)
     return sock
+
+
+def end_context(context: "zmq.Context[zmq.Socket[bytes]]") -> None:
+    """End a context whose sockets are closed.
+
+    libzmq at times never ends one in which somebody was being let in (zeromq/libzmq#2733). Nothing
+    waits for that: what is left is a thread that sleeps until the process ends.
+    """
+    ending = threading.Thread(target=context.term, name=ENDING, daemon=True)
+    ending.start()
+    ending.join(_ENDS_WITHIN_S)
+    if ending.is_alive():
+        log.warning("ZeroMQ does not let go of its sockets; they are left to the process's end")

@@ -22,7 +22,7 @@ from alerts.follower import Follower
 from alerts.health import HealthLog
 from alerts.journal import Journal
 from alerts.outbox import MAX_BYTES, Outbox
-from alerts.publisher import LINGER_MS, Publisher, make_socket
+from alerts.publisher import LINGER_MS, Publisher, end_context, make_socket
 from sorawatch import OutboxError
 
 log = logging.getLogger(__name__)
@@ -266,12 +266,13 @@ class _Desk:
         stack.callback(lambda: self._journal.close(utc_clock()))
         self.stream = outbox.stream
         context = zmq.Context[zmq.Socket[bytes]]()
-        stack.callback(context.term)
+        stack.callback(end_context, context)
         self.poller = zmq.Poller()
         self._gatekeeper: Gatekeeper | None = None
         if settings.curve is not None:
             self._gatekeeper = Gatekeeper(context, settings.curve)
             stack.callback(self._gatekeeper.sock.close)
+            stack.callback(self._gatekeeper.finish)
             self.poller.register(self._gatekeeper.sock, zmq.POLLIN)
         self._pub = Publisher(context, self._gatekeeper, self.poller)
         stack.callback(self._pub.close)
