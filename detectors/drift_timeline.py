@@ -188,20 +188,23 @@ class DriftTimeline:
         at = bisect_right([start for start, _ in self.drifts], row) - 1
         return None if at < 0 else self.drifts[at][1]
 
-    def reaching(self) -> Rows:
-        """Rows whose score reaches the threshold that holds with them."""
+    def reaching(self, share: float = 1.0) -> Rows:
+        """Rows whose score reaches the threshold that holds with them, or this `share` of it."""
+        if share != 1.0:
+            return self._find_reaching(share)
         if self._reaching is None:
-            self._reaching = self._find_reaching()
+            self._reaching = self._find_reaching(1.0)
         return self._reaching
 
-    def _find_reaching(self) -> Rows:
-        rows = np.flatnonzero(self.watched.value >= self.limits.asked)
+    def _find_reaching(self, share: float) -> Rows:
+        value = self.watched.value
+        rows = np.flatnonzero(value >= self.limits.asked * share)
         if len(self.rows) == 1 or not len(rows):
             return rows
         segments = np.searchsorted(self.rows, rows, side="right") - 1
         needed, where = np.unique(segments, return_inverse=True)
-        levels = np.array([self.level(one) for one in needed.tolist()])
-        return np.asarray(rows[self.watched.value[rows] >= levels[where]])
+        levels = np.array([self.level(one) for one in needed.tolist()]) * share
+        return np.asarray(rows[value[rows] >= levels[where]])
 
 
 class _Walk:

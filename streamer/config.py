@@ -211,18 +211,28 @@ class ZoneConfig(_Section):
     exclude: tuple[Corner, ...] | None = None
     by: Literal["middle", "overlap"] = "middle"
     """A region is in the zone when its middle is, or when they overlap at all."""
+    threshold_ratio: Number | None = Field(default=None, gt=0, le=1000)
+    """What is in it needs so many times the threshold; below 1 it takes less."""
+    alerts_per_day: Number | None = Field(default=None, gt=0, le=100_000)
+    """Instead: the rate whose threshold holds in it."""
 
     @model_validator(mode="after")
     def _polygon(self) -> "ZoneConfig":
         if (self.include is None) == (self.exclude is None):
             raise ValueError("a zone has the corners of either include or exclude")
+        budgets = (self.threshold_ratio, self.alerts_per_day)
+        if self.exclude is not None and budgets != (None, None):
+            raise ValueError("what is in an excluded zone raises nothing, whatever its threshold")
+        if None not in budgets:
+            raise ValueError("a zone has either alerts_per_day or threshold_ratio")
         self.zone()
         return self
 
     def zone(self) -> Zone:
         """As the judge takes it."""
         if self.include is not None:
-            return Zone(self.name, self.include, "include", self.by)
+            ratio = 1.0 if self.threshold_ratio is None else self.threshold_ratio
+            return Zone(self.name, self.include, "include", self.by, ratio, self.alerts_per_day)
         return Zone(self.name, self.exclude or (), "exclude", self.by)
 
 
@@ -249,6 +259,12 @@ class JudgeConfig(_Section):
     min_length_s: Seconds = 0.6
     merge_gap_s: Seconds = 3.0
     cooldown_s: Seconds = 10.0
+    cooldown: Literal["interval", "idle"] = "interval"
+    """What lasts through it is told afterwards; idle asks for so long without anything unusual."""
+    most_per_hour: Count | None = None
+    """Events of a camera told within an hour; None: any number. A rise in severity goes through."""
+    alert_ratio: Number = Field(default=1.0, ge=1, le=1000)
+    """An event is an alert from so many times the threshold on, a warning below."""
     leave_ratio: Number = Field(default=0.7, gt=0, le=1)
     """An event ends below this share of the threshold that opened it."""
     update_every_s: PositiveSeconds = 2.0

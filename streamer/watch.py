@@ -150,6 +150,7 @@ class CameraWatch:
             t_s=self._health_s(header),
         )
         drafts = self._conditions(changes, header.utc_ns / 1e9)
+        drafts += self._log.tick(header.utc_ns / 1e9)
         if walked.seen is None:
             self._note(walked, Gate.INVALID)
         return Look(header, walked.seen, drafts)
@@ -227,8 +228,10 @@ class CameraWatch:
         return drafts
 
     def every_second(self, utc_s: float) -> list[EventDraft]:
-        """What only time tells: learning that is done."""
-        return [] if self.learning is None else self._learn_on(self.learning, utc_s)
+        """What only time tells: learning that is done, a camera that is steady again."""
+        online = self.state.state is CameraState.ONLINE
+        drafts = [] if online else self._log.tick(utc_s)  # frames tell the time while they come
+        return drafts if self.learning is None else drafts + self._learn_on(self.learning, utc_s)
 
     def close(self, utc_s: float, ended_by: EndedBy = "stopped") -> list[EventDraft]:
         """Stop watching: keep what was learned, end what is open."""
