@@ -325,5 +325,7 @@ def _conclude(job: tuple[_Camera, Observation]) -> Score | None:
     score = camera.scorer.step(observation)
     if observation.seq == 0:
         camera.recent.clear()
-    camera.recent.append(Recent(observation.with_encoded(observation.encoded), camera.scorer.figures))
+    camera.recent.append(
+        Recent(observation.with_encoded(observation.encoded), camera.scorer.figures)
+    )
     return score

@@ -6,6 +6,7 @@ give defaults, a camera may override them; `resolve` puts the two together.
 All lengths of time are seconds here; a file may also write `90s`, `10m`, `1h`, `7d`.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -34,6 +35,9 @@ from streamer.capture.source import Source
 
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Camera names go into topics, file names and metric labels."""
+
+CONTROL_SUFFIX = ".control"
+"""Of the control socket's file, after the outbox's name."""
 
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s|m|h|d)?\s*", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -89,6 +93,14 @@ def _zmq_endpoint(text: str) -> str:
         raise ValueError("expected an address such as tcp://127.0.0.1:5556 or ipc:///run/x.sock")
     if text.startswith("tcp:") and int(text.rpartition(":")[2]) > 65535:
         raise ValueError("a port is at most 65535")
+    return text
+
+
+def _ipc(text: str) -> str:
+    if text != "beside the outbox" and not re.fullmatch(r"ipc:///\S+", text):
+        raise ValueError("expected ipc:///absolute/path, which this user alone can open, or null")
+    if len(os.fsencode(text)) > 100:
+        raise ValueError("the path of a socket has at most 94 characters")
     return text
 
 
@@ -347,6 +359,19 @@ class MetricsConfig(_Section):
         return self
 
 
+class ControlConfig(_Section):
+    """The socket for `sorawatch events` and other programs of the same user."""
+
+    listen: Annotated[str, AfterValidator(_ipc)] | None = "beside the outbox"
+    """`ipc://PATH`, which this user alone can open; null: no socket."""
+
+    def address(self, outbox: Path) -> str | None:
+        """Where it is, for a program with this outbox."""
+        if self.listen != "beside the outbox":
+            return self.listen
+        return f"ipc://{outbox.absolute().with_name(outbox.name + CONTROL_SUFFIX)}"
+
+
 class LogConfig(_Section):
     """What goes to standard error."""
 
@@ -383,6 +408,7 @@ class Config(_Section):
     judge: JudgeConfig = JudgeConfig()
     alerts: AlertsConfig = AlertsConfig()
     metrics: MetricsConfig = MetricsConfig()
+    control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
 
 

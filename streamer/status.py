@@ -59,6 +59,8 @@ class CameraStatus(_Value):
     """What is no longer as it was learned, and what to do; the threshold is higher meanwhile."""
     alerts: int = 0
     """Anomaly events opened."""
+    held_back: int = 0
+    """Events that `judge.most_per_hour` held back."""
     alerting: bool = False
     """Whether one is open now."""
 
@@ -81,6 +83,7 @@ class ProgramStatus(_Value):
     """One line each: the outbox's disk is full, a camera has not been opened yet, ..."""
     publish: str = ""
     catch_up: str = ""
+    control: str | None = None
 
     @property
     def live(self) -> bool:

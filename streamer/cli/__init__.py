@@ -30,6 +30,7 @@ _COMMANDS = {
     "label": "Note when something happened in replayed footage.",
     "evaluate": "Score labelled footage as the running program would.",
     "listen": "Print alerts as they come.",
+    "events": "List, acknowledge and mark events.",
     "status": "Show the running program's cameras.",
     "demo": "Render cameras, watch them, print alerts.",
     "train": "Train the encoder on normal footage.",
