@@ -35,7 +35,8 @@ from streamer.capture.supervisor import CameraSpec, Supervisor
 from streamer.capture.windows import RingWindow
 from streamer.config import CameraConfig, Config, fingerprint, resolve
 from streamer.control import ControlServer
-from streamer.feedback import EventMemory, Held
+from streamer.event_memory import EventMemory
+from streamer.feedback import Held
 from streamer.http import StatusServer
 from streamer.metrics import Metrics
 from streamer.opening import (

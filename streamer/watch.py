@@ -23,7 +23,7 @@ from streamer.capture.ring import FrameRing
 from streamer.capture.states import CameraState, StateChange
 from streamer.capture.windows import RingWindow, Walked, WindowCutter
 from streamer.config import CameraConfig
-from streamer.feedback import EventMemory, Recollection
+from streamer.event_memory import EventMemory, Recollection
 from streamer.judging import CalibratedJudge, judge_settings, observation_of
 from streamer.learning import Learning
 from streamer.snapshots import PeakPicture, Snapshots

@@ -269,7 +269,7 @@ def unmark(config: Path, event_id: str, as_json: bool) -> None:
 @_config
 @_chosen
 @click.option("--labels", type=click.Path(path_type=Path), required=True, metavar="FILE",
-              help="Write them here, a JSON object a line, as sorawatch tune reads them.")  # fmt: skip
+              help="Written as sorawatch tune reads them, a JSON object a line.")  # fmt: skip
 def export(
     config: Path, cameras: tuple[str, ...], since: float | None, until: float | None, labels: Path
 ) -> None:
