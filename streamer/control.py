@@ -161,15 +161,15 @@ class ControlServer:
         program: Program,
         *,
         stream: str,
-        key: str = "control.listen",
+        most_a_second: int = MOST_A_SECOND,
     ) -> None:
         """`address`: ipc://PATH. `program`: is asked by the server's thread. `stream`: the outbox's
-        id. `key`: of the configuration, for errors."""
+        id. `most_a_second`: requests that are answered."""
         self._address = address
         self._outbox = outbox
         self._program = program
         self._stream = stream
-        self._key = key
+        self._most = most_a_second
         self._context = zmq.Context[zmq.Socket[bytes]]()
         self._ready = threading.Event()
         self._error: BaseException | None = None
@@ -213,11 +213,11 @@ class ControlServer:
                 router.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
                 router.setsockopt(zmq.SNDHWM, _HIGH_WATER)
                 router.setsockopt(zmq.RCVHWM, _HIGH_WATER)
-                bind(router, self._address, self._key)
+                bind(router, self._address, "control.listen")
                 stack.callback(path.unlink, missing_ok=True)  # libzmq leaves it
                 book = stack.enter_context(MarkBook(self._outbox))
                 events = stack.enter_context(EventLog(self._outbox))
-                desk = _Desk(self._program, book, events, self._stream)
+                desk = _Desk(self._program, book, events, self._stream, self._most)
                 self._ready.set()
                 _serve(router, stop, desk)
         except BaseException as exc:
@@ -257,6 +257,7 @@ class _Desk:
         book: MarkBook,
         events: EventLog,
         stream: str,
+        most_a_second: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._book = book
@@ -266,6 +267,7 @@ class _Desk:
         self._clock = clock
         self._second_s = self._tidied_s = clock()
         self._asked = 0
+        self._most = most_a_second
 
     def answer(self, body: bytes) -> bytes:
         """The answer to one request, whatever it is; what goes wrong is in the answer."""
@@ -296,8 +298,8 @@ class _Desk:
         if now_s - self._second_s >= 1.0:
             self._second_s, self._asked = now_s, 0
         self._asked += 1
-        if self._asked > MOST_A_SECOND:
-            raise ControlError(f"more than {MOST_A_SECOND} requests a second: ask more slowly")
+        if self._asked > self._most:
+            raise ControlError(f"more than {self._most} requests a second: ask more slowly")
 
     def _do(self, request: object) -> dict[str, Any]:
         feedback = self._feedback

@@ -23,7 +23,7 @@ FILM_S = 6.0
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place with its normality, and a short film in which somebody cycles, again and again."""
     folder = tmp_path_factory.mktemp("place")
-    film = write_ordinary(folder / "ordinary.mp4", 30)
+    film = write_ordinary(folder / "ordinary.mp4", 24)
     fit([Source.parse(str(film))], folder / "plaza.normal", use_encoder=False)
     scene = render_scene(
         SEED, LAYOUT, FILM_S, fps=FPS, size=SIZE, crowd="still", events=[EventPlan("cyclist", 1.5)]

@@ -42,7 +42,7 @@ def test_marks_outlast_the_program_and_go_with_their_events(path: Path) -> None:
 
 
 def test_events_are_found_by_what_they_are(path: Path) -> None:
-    """Filters by camera, time, kind and what was said; newest first, in pages without repetition."""
+    """Filters by camera, time, kind and what was said; newest first, in pages."""
     drafts = [draft(10 * n, camera=("gate", "yard")[n % 2]) for n in range(6)]
     health = draft(100, kind="health", state="dark", score=None)
     with Outbox(path, START_S) as outbox, MarkBook(path) as book, EventLog(path) as log:
@@ -82,7 +82,7 @@ def test_events_are_found_by_what_they_are(path: Path) -> None:
 
 
 def test_an_outbox_without_marks_is_read_and_left_alone(path: Path) -> None:
-    """What an earlier version wrote can be listed when no program runs, and is not changed by it."""
+    """What an earlier version wrote can be listed without a program, and is not changed."""
     with Outbox(path, START_S) as outbox:
         outbox.append([draft()], START_S)
     before = path.read_bytes()
