@@ -172,7 +172,7 @@ class Pipeline:
         machine has no room. For one thread at a time.
         """
         cameras = resolve(config)
-        for section in ("detect", "capture", "alerts", "metrics", "log"):
+        for section in ("detect", "capture", "alerts", "metrics", "control", "log"):
             if getattr(config, section) != getattr(self._config, section):
                 log.warning("%s: a change there needs a restart where cameras share it", section)
         changed = {

@@ -20,14 +20,14 @@ from tests.detectors import scene
 
 START_S = 1_763_802_000.0
 FPS = scene.FPS
-CONFIG = "cameras: {gate: {source: 0, alerts_per_day: 5}}\ndetect: {fps: 5, encoder: 'off'}\n"
+CONFIG = "cameras: {gate: {source: 0, alerts_per_day: 1}}\ndetect: {fps: 5, encoder: 'off'}\n"
 
 
 @pytest.fixture(scope="module")
 def normality() -> Normality:
     """Of a place where people walk along two lanes."""
     fitter = NormalityFitter(None, "gate")
-    for window in scene.windows(scene.normal_life(30)):
+    for window in scene.windows(scene.normal_life(60)):
         fitter.add(window)
     return fitter.finish()
 
