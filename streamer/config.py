@@ -39,6 +39,9 @@ CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CONTROL_SUFFIX = ".control"
 """Of the control socket's file, after the outbox's name."""
 
+MAX_IPC_BYTES = 100
+"""Of an ipc:// address; the system takes 107 of a path."""
+
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s|m|h|d)?\s*", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -99,7 +102,7 @@ def _zmq_endpoint(text: str) -> str:
 def _ipc(text: str) -> str:
     if text != "beside the outbox" and not re.fullmatch(r"ipc:///\S+", text):
         raise ValueError("expected ipc:///absolute/path, which this user alone can open, or null")
-    if len(os.fsencode(text)) > 100:
+    if len(os.fsencode(text)) > MAX_IPC_BYTES:
         raise ValueError("the path of a socket has at most 94 characters")
     return text
 
@@ -370,6 +373,13 @@ class ControlConfig(_Section):
         if self.listen != "beside the outbox":
             return self.listen
         return f"ipc://{outbox.absolute().with_name(outbox.name + CONTROL_SUFFIX)}"
+
+    def problem(self, outbox: Path) -> str | None:
+        """Why there can be no socket there, where its place was not chosen by anybody."""
+        address = self.address(outbox)
+        if address is None or len(os.fsencode(address)) <= MAX_IPC_BYTES:
+            return None
+        return f"{address} is too long for a socket, so `sorawatch events` cannot change anything"
 
 
 class LogConfig(_Section):

@@ -64,9 +64,6 @@ _TIDY_EVERY_S: Final = 3600.0
 _ANSWER_S: Final = 10.0
 """So long feedback waits for the analysis, which looks round every `IDLE_S` at the least."""
 
-MAX_IPC: Final = 100
-"""Characters of an ipc:// address; the system takes 107 of a path."""
-
 _A = TypeVar("_A")
 
 
@@ -287,8 +284,8 @@ class Pipeline:
         address = control.address(outbox)
         if address is None:
             return
-        if "listen" not in control.model_fields_set and len(os.fsencode(address)) > MAX_IPC:
-            log.warning("no control socket: %s is too long a path: set control.listen", address)
+        if (problem := control.problem(outbox)) is not None:
+            log.warning("%s: set control.listen", problem)
             return
         server = ControlServer(address, outbox, self, stream=self._writer.stream)
         stack.enter_context(server)
