@@ -17,7 +17,7 @@ from detectors.arrayfile import write_atomic
 from detectors.lessons import LONGEST_NOTE, Lessons
 from detectors.normality import Normality, load
 from detectors.teaching import with_lesson
-from sorawatch import ConfigError, NormalityError, OutboxError, SorawatchError
+from sorawatch import ConfigError, NormalityError, SorawatchError
 from streamer.teach import replace_file
 
 log = logging.getLogger(__name__)
@@ -110,10 +110,11 @@ class Feedback:
         try:
             utc_s = self._utc_clock()
             self._book.mark(event.id, "normal", utc_s, by=by, note=note, lesson=lesson.id)
-        except OutboxError:
+            cameras = self._program.taught(held.file, held.normality.sha256, new)
+        except SorawatchError:
             write_atomic(held.file, held.normality.to_bytes())
+            self._book.mark(event.id, None, self._utc_clock())
             raise
-        cameras = self._program.taught(held.file, held.normality.sha256, new)
         log.info("%s: taught that %s is normal: lesson %s", event.camera, event.id, lesson.id)
         return Taught(self._book.of(event.id), len(lesson), tuple(cameras))
 
@@ -135,7 +136,11 @@ class Feedback:
                 tokens = len(lessons[marks.lesson])
                 new = held.normality.undo(marks.lesson)
                 replace_file(held.file, new)
-                cameras = self._program.taught(held.file, held.normality.sha256, new)
+                try:
+                    cameras = self._program.taught(held.file, held.normality.sha256, new)
+                except SorawatchError:
+                    write_atomic(held.file, held.normality.to_bytes())
+                    raise
                 log.info("%s: lesson %s taken back", event.camera, marks.lesson)
         self._book.mark(event.id, None, self._utc_clock())
         return Taught(self._book.of(event.id), tokens, tuple(cameras))

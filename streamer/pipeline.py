@@ -270,12 +270,16 @@ class Pipeline:
 
         self._inbox.put(do)
         self._bell.ring()
-        try:
-            return done.result(_ANSWER_S)
-        except TimeoutError as exc:
-            if done.cancel():
-                raise SorawatchError("the analysis does not answer: try again") from exc
-            return done.result()  # it has begun, and takes no time
+        until_s = time.monotonic() + _ANSWER_S
+        while True:
+            try:
+                return done.result(IDLE_S)
+            except TimeoutError as exc:
+                if self._thread.is_alive() and time.monotonic() < until_s:
+                    continue
+                if done.cancel():
+                    raise SorawatchError("the analysis does not answer: try again") from exc
+                return done.result()  # it has begun, and takes no time
 
     def _open_control(self, stack: ExitStack) -> None:
         """The socket for `sorawatch events`, where one is wanted and can be had."""

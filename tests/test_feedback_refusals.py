@@ -13,7 +13,7 @@ from alerts.outbox import Outbox
 from detectors.detector import Detector
 from detectors.fitting import NormalityFitter
 from detectors.normality import Normality, load
-from sorawatch import ConfigError, NormalityError, OutboxError, ResourceError
+from sorawatch import ConfigError, NormalityError, OutboxError, ResourceError, SorawatchError
 from streamer.event_memory import EventMemory, Recollection
 from streamer.feedback import Feedback, Held
 from tests.alerts.alert_makers import START_S, draft
@@ -141,11 +141,18 @@ def test_what_cannot_be_taught_changes_nothing(desk: Desk) -> None:
         desk.file.parent.chmod(0o500)
         refused(ResourceError, "cannot be written")
         desk.file.parent.chmod(0o700)
-    # The mark cannot be stored: the file is what it was.
+    # The analysis does not answer, or the mark cannot be stored: the file is what it was.
+    desk.program.taught = _deaf  # type: ignore[method-assign]
+    refused(SorawatchError, "does not answer")
+    assert desk.file.read_bytes() == before
     desk.book.mark = _full  # type: ignore[method-assign]
     refused(OutboxError, "no space")
     assert desk.file.read_bytes() == before
     assert desk.program.normality.to_bytes() == before
+
+
+def _deaf(*_args: object) -> list[str]:
+    raise SorawatchError("the analysis does not answer")
 
 
 def _full(*_args: object, **_options: object) -> None:
