@@ -15,10 +15,11 @@ _TCP = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{
 _IPC = re.compile(r"ipc://(?P<path>/.*)")
 
 
-def check_address(address: str, key: str, *, curve: bool) -> None:
+def check_address(address: str, key: str, *, guarded: bool) -> None:
     """Raise ConfigError unless `address` may be bound; `key` names it in the configuration.
 
-    Without CURVE keys only this machine may listen: `ipc://PATH` and loopback `tcp://HOST:PORT`.
+    Unless `guarded` (by CURVE keys, or by the operator's word that anyone may listen) only this
+    machine may: `ipc://PATH` and loopback `tcp://HOST:PORT`.
     """
     if _IPC.fullmatch(address):
         return
@@ -27,10 +28,11 @@ def check_address(address: str, key: str, *, curve: bool) -> None:
         raise ConfigError(
             f"{key}: {address!r} is no address: write tcp://HOST:PORT or ipc:///absolute/path"
         )
-    if not curve and not _is_loopback(match["host"]):
+    if not guarded and not _is_loopback(match["host"]):
         raise ConfigError(
             f"{key}: {address} can be reached from other machines, which needs CURVE keys: "
-            "give alerts.curve, or use tcp://127.0.0.1:PORT"
+            "make some with `sorawatch keys` and give alerts.curve, or use tcp://127.0.0.1:PORT "
+            "(alerts.anyone_on_the_network_may_listen: true sends alerts in clear to whoever asks)"
         )
 
 

@@ -1,5 +1,6 @@
 """CURVE: who may listen beyond this machine. Keys in, encryption and a guest list out."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from zmq.utils import z85
 
 from sorawatch import ConfigError
 
+log = logging.getLogger(__name__)
+
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"
 
 
@@ -16,7 +19,7 @@ _ZAP_ADDRESS = "inproc://zeromq.zap.01"
 class CurveSettings:
     """Who we are, and who may listen.
 
-    `secret_key_file`: our key pair, as `zmq.auth.create_certificates` writes it.
+    `secret_key_file`: our key pair, as `sorawatch keys` (or ZeroMQ's own tools) writes it.
     `allowed_keys_file`: one public key (Z85, 40 characters) a line, then anything; `#` begins a
     comment.
     """
@@ -46,7 +49,7 @@ class CurveClient:
         public, secret = _key_pair(self.secret_key_file)
         sock.curve_publickey = public
         sock.curve_secretkey = secret
-        sock.curve_serverkey = _public_key(self.server_key, "the server's key")
+        sock.curve_serverkey = public_key(self.server_key, "the server's key")
 
 
 class Gatekeeper:
@@ -84,32 +87,46 @@ class Gatekeeper:
 def _key_pair(path: Path) -> tuple[bytes, bytes]:
     try:
         public, secret = zmq.auth.load_certificate(path)
+        mode = path.stat().st_mode
     except (OSError, ValueError) as exc:
-        raise ConfigError(f"the key file {path} cannot be read: {exc}") from exc
+        raise ConfigError(
+            f"the key file {path} cannot be read: {exc}; `sorawatch keys` makes key pairs"
+        ) from exc
     if secret is None:
         raise ConfigError(f"the key file {path} holds no secret key: give the .key_secret file")
+    if mode & 0o077:
+        log.warning("the key file %s can be read by others: chmod 600 %s", path, path)
     return public, secret
 
 
-def _allowed_keys(path: Path) -> frozenset[bytes]:
-    """The 32-byte keys in `path`."""
+def listed_keys(path: Path) -> dict[str, str]:
+    """The public keys (Z85) in `path`, with what stands behind each. Raises ConfigError."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeError) as exc:
         raise ConfigError(f"the list of keys {path} cannot be read: {exc}") from exc
     # Only a "#" at the start or after a space is a comment: it is a letter of Z85 too.
-    words = ((number, line.split()) for number, line in enumerate(lines, start=1))
-    keys = {
-        z85.decode(_public_key(parts[0], f"{path}, line {number}"))
+    words = ((number, line.split(maxsplit=1)) for number, line in enumerate(lines, start=1))
+    return {
+        public_key(parts[0], f"{path}, line {number}").decode(): " ".join(parts[1:])
         for number, parts in words
         if parts and not (parts[0].startswith("#") and len(parts[0]) != 40)
     }
+
+
+def _allowed_keys(path: Path) -> frozenset[bytes]:
+    """The 32-byte keys in `path`."""
+    keys = frozenset(z85.decode(key.encode()) for key in listed_keys(path))
     if not keys:
-        raise ConfigError(f"the list of keys {path} is empty: nobody could listen")
-    return frozenset(keys)
+        raise ConfigError(
+            f"the list of keys {path} is empty: nobody could listen; "
+            f"`sorawatch keys {path.parent} --allow NAME` puts one on it"
+        )
+    return keys
 
 
-def _public_key(text: str, where: str) -> bytes:
+def public_key(text: str, where: str) -> bytes:
+    """`text` as a public key; `where` names it in the ConfigError."""
     try:
         if len(z85.decode(text.encode("ascii"))) == 32:
             return text.encode("ascii")

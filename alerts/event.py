@@ -27,8 +27,12 @@ HealthState = Literal[
     "scene_changed",
     "drifted",
     "unsteady",
+    "outbox",
 ]
 EndedBy = Literal["over", "camera_lost", "stopped", "interrupted"]
+
+PROGRAM = "@program"
+"""Stands for a camera in health events of the program itself; no camera can be called so."""
 
 # What the first version of the schema promised; later fields are optional to those who read.
 _PROMISED = (
@@ -100,7 +104,7 @@ class _Facts(_Value):
     state: str | None = Field(
         default=None,
         description="of a health event: online, offline, stalled, frozen, dark, tampered, "
-        "scene_changed, drifted, unsteady or learning; others may come",
+        "scene_changed, drifted, unsteady, learning or outbox; others may come",
     )
     reason: str | None = Field(default=None, description="of a health event: why, in one word")
     ended_by: str | None = Field(

@@ -16,7 +16,7 @@ from alerts.event import (
 from alerts.restraint import Unsteady
 
 LinkState = Literal["connecting", "online", "stalled", "offline"]
-Condition = Literal["frozen", "dark", "tampered", "learning", "scene_changed", "drifted"]
+Condition = Literal["frozen", "dark", "tampered", "learning", "scene_changed", "drifted", "outbox"]
 
 # What can only be seen in the picture ends with the picture.
 _OF_THE_PICTURE: frozenset[HealthState] = frozenset({"frozen", "dark", "tampered"})
@@ -32,6 +32,7 @@ _SEVERITY: dict[HealthState, Severity] = {
     "scene_changed": "warning",
     "drifted": "warning",
     "unsteady": "warning",
+    "outbox": "warning",
 }
 _TEXT: dict[HealthState, str] = {
     "online": "the camera sends pictures",
@@ -42,6 +43,7 @@ _TEXT: dict[HealthState, str] = {
     "tampered": "the view has changed or is covered",
     "learning": "learning what is normal here",
     "scene_changed": "the picture is not of the scene that was learned",
+    "outbox": "alerts cannot be stored, and are kept in memory",
     "drifted": "far more is unusual than was to be expected",
     "unsteady": "the camera comes and goes",
 }

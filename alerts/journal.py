@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from alerts import wire
@@ -110,6 +110,24 @@ class Journal:
                 bodies.append(body)
             through = event.seq
         return Stored(through, tuple(bodies))
+
+    def position(self, name: str) -> int | None:
+        """As `Outbox.position`."""
+        return self._outbox.position(name)
+
+    def move(self, positions: Mapping[str, int]) -> bool:
+        """As `Outbox.move`; False where it has to be tried again: not before the disk recovers.
+
+        A position never gets to disk before the events up to it do.
+        """
+        if self._degraded:
+            return False
+        try:
+            self._outbox.move(positions)
+        except OutboxError as exc:
+            log.debug("positions of %s stay in memory: %s", ", ".join(positions), exc)
+            return False
+        return True
 
     def close(self, utc_s: float) -> None:
         """Try once more to bring everything to disk, then let go of the outbox."""

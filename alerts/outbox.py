@@ -1,10 +1,11 @@
 """The outbox: every event on disk, numbered without gaps, before anyone hears of it."""
 
 import json
+import math
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,8 @@ from sorawatch import OutboxError
 
 _APPLICATION_ID = 0x536F7261  # "Sora": tells our files from other SQLite files
 _VERSION = 1
+MAX_BYTES = 500_000_000
+LOG_BYTES = 4 * 1024 * 1024
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
     "CREATE TABLE events (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, camera TEXT NOT NULL,"
@@ -26,6 +29,10 @@ _TABLES = (
     "CREATE INDEX events_by_camera ON events (camera, seq)",
     "CREATE INDEX events_by_time ON events (stored_utc)",
     "CREATE TABLE open (id TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID",
+)
+_POSITIONS = (  # came later: made where it is missing
+    "CREATE TABLE IF NOT EXISTS positions (name TEXT PRIMARY KEY, seq INTEGER NOT NULL)"
+    " WITHOUT ROWID"
 )
 _AFTER = "SELECT seq, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
 _AFTER_OF_CAMERAS = (
@@ -45,7 +52,7 @@ _ADVICE = {
     "SQLITE_CORRUPT": "is damaged: move it away, and a new one is made",
     "SQLITE_CANTOPEN": "cannot be opened: is it a file, and its folder writable? (alerts.outbox)",
     "SQLITE_READONLY": "cannot be written: make the file and its folder writable",
-    "SQLITE_FULL": "has no space: free some on its disk, or lower alerts.max_events",
+    "SQLITE_FULL": "has no space: free some on its disk, or lower alerts.max_size",
     "SQLITE_BUSY": "is locked by another program: stop it",
 }
 
@@ -70,9 +77,12 @@ class Outbox:
     """A SQLite file of events, owned by one program and one thread at a time.
 
     Invariant: what `append` returned survives kill -9 and power loss, under numbers that rise by
-    one. Bounded: beyond `max_events` messages or `max_age_s` the oldest events that have ended
-    are forgotten, whole; events that are open never are. An append costs one sync of the disk,
-    whatever the number of drafts.
+    one. Bounded: beyond `max_events` messages, `max_bytes` in use or `max_age_s` the oldest events
+    that have ended are forgotten, whole; events that are open never are. An append costs one sync
+    of the disk, whatever the number of drafts.
+
+    What the file holds stays within `max_bytes` but for what open events need; its size may be a
+    tenth and one append above, and beside it stands SQLite's log, of about `LOG_BYTES`.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class Outbox:
         utc_s: float,
         *,
         max_events: int = 100_000,
+        max_bytes: int = MAX_BYTES,
         max_age_s: float = 30 * 86_400.0,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
@@ -90,6 +101,7 @@ class Outbox:
         """
         self.path = path
         self._max_events = max_events
+        self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._last = self._forgotten = self._count = 0
         self._mark = Mark(path.with_name(path.name + ".lock"))
@@ -104,6 +116,8 @@ class Outbox:
                 self._prepare(utc_s)
             self._end_orphans(utc_s)
             self.keep(utc_s)
+            with self._explained():
+                self._shrink()
         except BaseException:
             self.close()
             raise
@@ -140,10 +154,8 @@ class Outbox:
         with self._explained(), self._transaction():
             self._insert(events, utc_s)
             count = self._count + len(events)
-            if count > self._max_events:  # more than needed, so that not every append prunes
-                surplus = count - self._max_events + self._max_events // 100
-                pruned, forgotten = self._forget(_OLDEST_ENDED, surplus, forgotten)
-                count -= pruned
+            pruned, forgotten = self._prune(count, forgotten)
+            count -= pruned
             self._set(last=numbers[-1], forgotten=forgotten)
         self._last, self._forgotten, self._count = numbers[-1], forgotten, count
 
@@ -177,6 +189,17 @@ class Outbox:
             ).fetchall()
             return [wire.decode(body) for (body,) in rows]
 
+    def position(self, name: str) -> int | None:
+        """Up to which number the follower `name` has come; None for a new name. OutboxError."""
+        with self._explained():
+            row = self._db.execute("SELECT seq FROM positions WHERE name = ?", (name,)).fetchone()
+        return None if row is None else min(int(row[0]), self._last)
+
+    def move(self, positions: Mapping[str, int]) -> None:
+        """Remember where followers are: a number for each name, all or none. OutboxError."""
+        with self._explained(), self._transaction():
+            self._db.executemany("REPLACE INTO positions VALUES (?, ?)", positions.items())
+
     def keep(self, utc_s: float) -> None:
         """Housekeeping, about once a minute: note that the program lives, forget what is old.
 
@@ -184,6 +207,8 @@ class Outbox:
         """
         with self._explained(), self._transaction():
             pruned, forgotten = self._forget(_AGED, utc_s - self._max_age_s, self._forgotten)
+            more, forgotten = self._prune(self._count - pruned, forgotten)
+            pruned += more
             self._set(alive=utc_s, forgotten=forgotten)
         self._count -= pruned
         self._forgotten = forgotten
@@ -221,7 +246,7 @@ class Outbox:
             )
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute(f"PRAGMA journal_size_limit = {4 * 1024 * 1024}")
+        self._db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         if new:
             with self._transaction():
                 for table in _TABLES:
@@ -234,6 +259,8 @@ class Outbox:
         elif (verdict := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             line = verdict.splitlines()[-1]
             raise OutboxError(f"the outbox {self.path} {_ADVICE['SQLITE_CORRUPT']} ({line})")
+        self._db.execute(_POSITIONS)
+        self._page_bytes = int(self._db.execute("PRAGMA page_size").fetchone()[0])
         meta: dict[str, Any] = dict(self._db.execute("SELECT key, value FROM meta").fetchall())
         self.stream = str(meta["stream"])
         self._last, self._forgotten = int(meta["last"]), int(meta["forgotten"])
@@ -263,6 +290,41 @@ class Outbox:
                 self._db.execute("DELETE FROM open WHERE id = ?", (event.id,))
             else:
                 self._db.execute("REPLACE INTO open VALUES (?, ?)", (event.id, event.seq))
+
+    def _prune(self, count: int, forgotten: int) -> tuple[int, int]:
+        """Forget until `count` messages are within their bounds; how many, and the new mark.
+
+        More than needed, so that not every append prunes.
+        """
+        kept = count
+        while kept:
+            surplus = kept - self._max_events
+            if surplus > 0:
+                surplus += self._max_events // 100
+            used = self._used_bytes()
+            if used > self._max_bytes:
+                surplus = max(surplus, math.ceil((1 - 0.99 * self._max_bytes / used) * kept))
+            if surplus <= 0:
+                break
+            pruned, forgotten = self._forget(_OLDEST_ENDED, surplus, forgotten)
+            if not pruned:
+                break
+            kept -= pruned
+        return count - kept, forgotten
+
+    def _used_bytes(self) -> int:
+        """What the file holds; pages that have become free are taken again before it grows."""
+        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+        free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
+        return int((pages - free) * self._page_bytes)
+
+    def _shrink(self) -> None:
+        """Give room back to the disk that an earlier, larger bound took. As far as it can be."""
+        pages = self._db.execute("PRAGMA page_count").fetchone()[0]
+        if pages * self._page_bytes > 1.1 * self._max_bytes:
+            with suppress(sqlite3.Error):  # it needs room itself
+                self._db.execute("VACUUM")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _forget(self, query: str, value: float, forgotten: int) -> tuple[int, int]:
         """Delete the events that `query` finds; their number of messages, and the new mark."""

@@ -1,40 +1,38 @@
-"""A subscriber that misses nothing: iterate over the events of a running Sorawatch.
+"""Subscribers that miss nothing: iterate over the events of a running Sorawatch.
 
 ```python
-with Subscriber("tcp://127.0.0.1:5556", "tcp://127.0.0.1:5557") as events:
+with Subscriber("tcp://127.0.0.1:5556", "tcp://127.0.0.1:5557", position="hall.place") as events:
     for event in events:
         print(format_event(event))
 ```
+
+`AsyncSubscriber` is the same for asyncio.
 """
 
-import logging
+import asyncio
+import math
 import time
-from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import zmq
+import zmq.asyncio
 
 from alerts import wire
+from alerts.course import Course
 from alerts.curve import CurveClient
 from alerts.event import Event
+from alerts.place import Place
 from alerts.text import format_event
 from sorawatch import ConfigError
 
-__all__ = ["Subscriber", "format_event"]
-
-log = logging.getLogger(__name__)
-
-_TRIES = 2
+__all__ = ["AsyncSubscriber", "Subscriber", "format_event"]
 
 
-class Subscriber:
-    """Events in order, each once. Not thread-safe.
-
-    Invariant: every number up to `position` of `stream` has been given out, was not for these
-    cameras, or is counted in `lost`.
-    """
+class _Listener:
+    """What both kinds share: options, sockets, and what is to be done when."""
 
     def __init__(
         self,
@@ -44,34 +42,155 @@ class Subscriber:
         cameras: Collection[str] | None = None,
         after: int | None = None,
         stream: str | None = None,
+        position: str | Path | None = None,
         curve: CurveClient | None = None,
         answer_timeout_s: float = 2.0,
     ) -> None:
         """Listen at `address` (`alerts.publish`), ask `catch_up` for what was missed.
 
         `cameras`: only these. `after`: begin after this number of `stream` (of whatever stream
-        there is when None), 0 for everything that is kept; None begins with what comes. To go on
-        where an earlier subscriber was, give its `position` and `stream`.
+        there is when None), 0 for everything that is kept; None begins with what comes.
+        `position`: a file that remembers how far this subscriber has come; where it exists, it
+        goes on from there, whatever `after` says. An event counts as done when the next one is
+        asked for, or the subscriber is left without an error.
         """
         self._address = address
         self._catch_up = catch_up
-        self._cameras = None if cameras is None else frozenset(cameras)
         self._curve = curve
         self._answer_timeout_s = answer_timeout_s
-        self._ready: deque[Event] = deque()
-        self._after = after
-        self.stream = stream
-        self.position: int | None = after if stream is not None else None
-        self.available: bool | None = None
-        self.lost = 0
+        self._place = None if position is None else Place(Path(position))
+        self._cameras = cameras
+        self._course = self._begin(after, stream)
+        self._out: Event | None = None
+        self._answer_by_s: float | None = None  # while a question is out
+
+    @property
+    def stream(self) -> str | None:
+        """Id of the outbox that is followed; None until it is known."""
+        return self._course.stream
+
+    @property
+    def position(self) -> int | None:
+        """All up to this number has been given out or is ready to be."""
+        return self._course.position
+
+    @property
+    def available(self) -> bool | None:
+        """Whether the program says that it publishes; None until it has said anything."""
+        return self._course.available
+
+    @property
+    def lost(self) -> int:
+        """Messages that nobody has any more, or nobody could be asked for."""
+        return self._course.lost
+
+    def _connect(self, context: Any, kind: int, address: str) -> Any:
+        sock = context.socket(kind)
+        sock.setsockopt(zmq.RCVHWM, 10_000)
+        sock.setsockopt(zmq.LINGER, 0)
+        sock.setsockopt(zmq.RECONNECT_IVL, 100)
+        sock.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
+        sock.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
+        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15_000)
+        if "[" in address:
+            sock.setsockopt(zmq.IPV6, 1)
+        try:
+            if self._curve is not None:
+                self._curve.apply(sock)
+            sock.connect(address)
+        except zmq.ZMQError as exc:
+            sock.close()
+            raise ConfigError(f"cannot listen to {address}: {exc}: write tcp://HOST:PORT") from exc
+        return sock
+
+    def _begin(self, after: int | None, stream: str | None) -> Course:
+        return Course(
+            cameras=self._cameras,
+            after=after,
+            stream=stream,
+            can_ask=self._catch_up is not None,
+        )
+
+    def _open(self, context: Any, poller: Any) -> Any:
+        if self._place is not None and (found := self._place.open()) is not None:
+            stream, after = found
+            self._course = self._begin(after, stream)
+        sub = self._connect(context, zmq.SUB, self._address)
+        for topic in (b"events/", b"status/", wire.AVAILABLE):
+            sub.subscribe(topic)
+        poller.register(sub, zmq.POLLIN)
+        return sub
+
+    def _question(self) -> bytes | None:
+        """What to ask now, if anything; the answer is waited for from now on."""
+        if self._answer_by_s is not None:
+            return None
+        now_s = time.monotonic()
+        question = self._course.question(now_s)
+        if question is not None:
+            self._answer_by_s = now_s + self._answer_timeout_s
+        return question
+
+    def _patience_ms(self, deadline_s: float | None) -> int | None:
+        """How long to wait for a message before there is something else to do."""
+        ends = (deadline_s, self._answer_by_s or self._course.retry_at_s)
+        first_s = min((end for end in ends if end is not None), default=None)
+        if first_s is None:
+            return None
+        return max(math.ceil((first_s - time.monotonic()) * 1000), 0)
+
+    def _overdue(self) -> bool:
+        """Whether an answer has not come in time."""
+        return self._answer_by_s is not None and time.monotonic() >= self._answer_by_s
+
+    def _answered(self, parts: list[bytes] | None) -> None:
+        """The answer, or None if there was none."""
+        self._answer_by_s = None
+        now_s = time.monotonic()
+        if parts is None:
+            self._course.no_answer(now_s)
+        else:
+            self._course.answer(parts[-1], now_s)
+
+    def _give(self) -> Event:
+        self._out = self._course.ready.popleft()
+        return self._out
+
+    def _close(self, context: Any, *, done: bool) -> None:
+        context.destroy(linger=0)
+        if self._place is not None:
+            try:
+                if done:
+                    self._settle(sync=True)
+            finally:
+                self._place.close()
+
+    def _settle(self, *, sync: bool = False) -> None:
+        """What was given out is done: remember it."""
+        if self._place is None:
+            return
+        if not self._course.ready:
+            if self.stream is not None and self.position is not None:
+                self._place.save(self.stream, self.position, sync=sync)
+        elif self._out is not None:
+            self._place.save(self._out.stream, self._out.seq, sync=sync)
+
+
+class Subscriber(_Listener):
+    """Events in order, each once. A context manager. Not thread-safe.
+
+    Invariant: every number up to `position` of `stream` has been given out, was not for these
+    cameras, or is counted in `lost`.
+    """
 
     def next(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when none came within `timeout_s` (None waits for ever)."""
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self._ready:
+        self._settle()
+        while not self._course.ready:
             if not self._listen(deadline_s):
                 return None
-        return self._ready.popleft()
+        return self._give()
 
     def wait_available(self, timeout_s: float) -> bool:
         """Wait until the program says that it publishes: from then on nothing is missed."""
@@ -91,125 +210,127 @@ class Subscriber:
         return self.events()
 
     def __enter__(self) -> Self:
-        """Connect; whether anybody is there shows later. Raises ConfigError for a bad address."""
+        """Connect; whether anybody is there shows later.
+
+        Raises ConfigError for a bad address, and for a position that cannot be used.
+        """
         self._context = zmq.Context[zmq.Socket[bytes]]()
+        self._poller = zmq.Poller()
         self._dealer: zmq.Socket[bytes] | None = None
         try:
-            self._sub = self._connect(zmq.SUB, self._address)
-            for topic in (b"events/", b"status/", wire.AVAILABLE):
-                self._sub.subscribe(topic)
+            self._sub = self._open(self._context, self._poller)
         except BaseException:
-            self._context.destroy(linger=0)
+            self._close(self._context, done=False)
             raise
         return self
 
     def __exit__(
         self,
-        _type: type[BaseException] | None,
+        type_: type[BaseException] | None,
         _value: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        """Disconnect."""
-        self._context.destroy(linger=0)
-
-    def _connect(self, kind: int, address: str) -> "zmq.Socket[bytes]":
-        sock = self._context.socket(kind)
-        sock.setsockopt(zmq.RCVHWM, 10_000)
-        sock.setsockopt(zmq.LINGER, 0)
-        sock.setsockopt(zmq.RECONNECT_IVL, 100)
-        sock.setsockopt(zmq.RECONNECT_IVL_MAX, 2_000)
-        sock.setsockopt(zmq.HEARTBEAT_IVL, 5_000)
-        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15_000)
-        if "[" in address:
-            sock.setsockopt(zmq.IPV6, 1)
-        if self._curve is not None:
-            self._curve.apply(sock)
-        try:
-            sock.connect(address)
-        except zmq.ZMQError as exc:
-            raise ConfigError(f"cannot listen to {address}: {exc}: write tcp://HOST:PORT") from exc
-        return sock
+        """Disconnect. Raises ResourceError when the position cannot be stored."""
+        self._close(self._context, done=type_ is None)
 
     def _listen(self, deadline_s: float | None) -> bool:
-        """Take in one message; False if none came by `deadline_s`."""
-        if not self._sub.poll(_ms_until(deadline_s)):
-            return False
-        topic, *bodies = self._sub.recv_multipart()
-        try:
-            body = bodies[0] if len(bodies) == 1 else b""
-            if topic == wire.AVAILABLE:
-                word = wire.Available.parse(body)
-                self.available = word.available
-                self._reach(word.stream, word.seq, None)
-            else:
-                event = wire.decode(body)
-                self._reach(event.stream, event.seq, event)
-        except wire.WireError as exc:
-            log.warning("a message on %r is passed over: %s", topic[:80], exc)
+        """Take in what comes; False if nothing did by `deadline_s`."""
+        if (question := self._question()) is not None:
+            if self._dealer is None:
+                self._dealer = self._connect(self._context, zmq.DEALER, self._catch_up or "")
+                self._poller.register(self._dealer, zmq.POLLIN)
+            self._dealer.send(question)
+        came = dict(self._poller.poll(self._patience_ms(deadline_s)))
+        if self._sub in came:
+            self._course.hear(self._sub.recv_multipart())
+            if self._out is None:
+                self._settle()
+        if self._dealer is not None and self._dealer in came:
+            self._answered(self._dealer.recv_multipart())
+        elif self._dealer is not None and self._overdue():
+            self._poller.unregister(self._dealer)
+            self._dealer.close()  # a late answer to this question is nobody's
+            self._dealer = None
+            self._answered(None)
+        return bool(came) or deadline_s is None or time.monotonic() < deadline_s
+
+
+class AsyncSubscriber(_Listener):
+    """`Subscriber` for asyncio: `async with`, `async for`, `await next()`. For one task."""
+
+    async def next(self, timeout_s: float | None = None) -> Event | None:
+        """The next event; None when none came within `timeout_s` (None waits for ever)."""
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        await self._settle_aside()
+        while not self._course.ready:
+            if not await self._listen(deadline_s):
+                return None
+        return self._give()
+
+    async def wait_available(self, timeout_s: float) -> bool:
+        """Wait until the program says that it publishes: from then on nothing is missed."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self.available:
+            if not await self._listen(deadline_s):
+                return False
         return True
 
-    def _reach(self, stream: str, seq: int, event: Event | None) -> None:
-        """Number `seq` of `stream` exists, and is `event` if given: take in all up to it."""
-        before = seq - 1 if event is not None else seq
-        if self.position is None:
-            self.position = before if self._after is None else min(self._after, before)
-        elif stream != self.stream:
-            log.warning("the outbox was replaced: following %s from its beginning", stream)
-            self.position = 0
-        self.stream = stream
-        if before > self.position:
-            self._fill(before)
-        if event is not None and event.seq > self.position:
-            self.position = event.seq
-            self._take(event)
+    async def events(self, timeout_s: float | None = None) -> AsyncIterator[Event]:
+        """Iterate until none comes for `timeout_s` (None: for ever)."""
+        while (event := await self.next(timeout_s)) is not None:
+            yield event
 
-    def _fill(self, up_to: int) -> None:
-        """Ask for what was missed, up to number `up_to` or beyond; what nobody has is lost."""
-        assert self.position is not None  # noqa: S101 - _reach has set it
-        while self.position < up_to:
-            page = self._ask(self.position)
-            if page is None or page.through <= self.position:
-                missed = up_to - self.position
-                log.warning("%d messages after %d were missed", missed, self.position)
-                self.lost += missed
-                self.position = up_to
-                return
-            if self._cameras is None and page.forgotten > self.position:
-                gone = page.through - self.position - len(page.events)
-                log.warning("%d messages after %d are no longer kept", gone, self.position)
-                self.lost += gone
-            for event in page.events:
-                self._take(event)
-            self.position = page.through
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """All events, for ever."""
+        return self.events()
 
-    def _take(self, event: Event) -> None:
-        if self._cameras is None or event.camera in self._cameras:
-            self._ready.append(event)
+    async def __aenter__(self) -> Self:
+        """Connect; whether anybody is there shows later.
 
-    def _ask(self, after: int) -> wire.Page | None:
-        """One page of what comes after `after`; None when there is nobody to ask."""
-        if self._catch_up is None:
-            return None
-        cameras = None if self._cameras is None else tuple(sorted(self._cameras))
-        request = wire.CatchUpRequest(after=after, cameras=cameras, limit=wire.MAX_PAGE_MESSAGES)
-        for _ in range(_TRIES):
+        Raises ConfigError for a bad address, and for a position that cannot be used.
+        """
+        self._context = zmq.asyncio.Context()
+        self._poller = zmq.asyncio.Poller()
+        self._dealer: zmq.asyncio.Socket | None = None
+        try:
+            self._sub = self._open(self._context, self._poller)
+        except BaseException:
+            self._close(self._context, done=False)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        type_: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Disconnect. Raises ResourceError when the position cannot be stored."""
+        self._close(self._context, done=type_ is None)
+
+    async def _listen(self, deadline_s: float | None) -> bool:
+        """Take in what comes; False if nothing did by `deadline_s`."""
+        if (question := self._question()) is not None:
             if self._dealer is None:
-                self._dealer = self._connect(zmq.DEALER, self._catch_up)
-            self._dealer.send(request.encode())
-            if self._dealer.poll(round(self._answer_timeout_s * 1000)):
-                try:
-                    page = wire.decode_page(self._dealer.recv_multipart()[-1])
-                except wire.WireError as exc:
-                    log.warning("%s: %s", self._catch_up, exc)
-                    return None
-                if page.stream == self.stream and page.after == after:
-                    return page
-            # No answer, or one to an older question: begin anew with a fresh socket.
+                self._dealer = self._connect(self._context, zmq.DEALER, self._catch_up or "")
+                self._poller.register(self._dealer, zmq.POLLIN)
+            await self._dealer.send(question)
+        patience_ms = self._patience_ms(deadline_s)
+        came = dict(await self._poller.poll(-1 if patience_ms is None else patience_ms))
+        if self._sub in came:
+            self._course.hear(await self._sub.recv_multipart())
+            if self._out is None:
+                await self._settle_aside()
+        if self._dealer is not None and self._dealer in came:
+            self._answered(await self._dealer.recv_multipart())
+        elif self._dealer is not None and self._overdue():
+            self._poller.unregister(self._dealer)
             self._dealer.close()
             self._dealer = None
-        log.warning("%s does not answer", self._catch_up)
-        return None
+            self._answered(None)
+        return bool(came) or deadline_s is None or time.monotonic() < deadline_s
 
-
-def _ms_until(deadline_s: float | None) -> int | None:
-    return None if deadline_s is None else max(round((deadline_s - time.monotonic()) * 1000), 0)
+    async def _settle_aside(self, *, sync: bool = False) -> None:
+        """Remember what is done, without holding up the loop."""
+        if self._place is not None:
+            await asyncio.to_thread(self._settle, sync=sync)

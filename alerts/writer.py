@@ -17,32 +17,42 @@ import zmq
 from alerts import wire
 from alerts.address import bind, check_address
 from alerts.curve import CurveSettings, Gatekeeper
-from alerts.event import Event, EventDraft
+from alerts.event import PROGRAM, Event, EventDraft
+from alerts.follower import Follower
+from alerts.health import HealthLog
 from alerts.journal import Journal
-from alerts.outbox import Outbox
+from alerts.outbox import MAX_BYTES, Outbox
+from alerts.publisher import LINGER_MS, Publisher, make_socket
 from sorawatch import OutboxError
 
 log = logging.getLogger(__name__)
 
-SEND_HIGH_WATER = 10_000  # messages that one slow subscriber may lag; then it loses, we never wait
-LINGER_MS = 500  # what is on its way at close gets this long
-HEARTBEAT_MS = 5_000
-HEARTBEAT_TIMEOUT_MS = 15_000
 ANNOUNCE_EVERY_S = 5.0
 _BATCH = 500  # drafts that share one sync of the disk
 _TICK_MS = 1000  # timers are looked at this often
+MOVE_EVERY_S = 0.2  # positions of followers share a sync of the disk
 
 
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
-    """Where alerts go. Addresses are `tcp://HOST:PORT` (port 0: any free one) or `ipc://PATH`."""
+    """Where alerts go. Addresses are `tcp://HOST:PORT` (port 0: any free one) or `ipc://PATH`.
+
+    `anyone_on_the_network_may_listen`: addresses beyond this machine are allowed without `curve`.
+    """
 
     outbox: Path
     publish: str = "tcp://127.0.0.1:5556"
     catch_up: str = "tcp://127.0.0.1:5557"
     max_events: int = 100_000
+    max_bytes: int = MAX_BYTES
     max_age_days: float = 30.0
     curve: CurveSettings | None = None
+    anyone_on_the_network_may_listen: bool = False
+
+    @property
+    def guarded(self) -> bool:
+        """Whether addresses beyond this machine are allowed."""
+        return self.curve is not None or self.anyone_on_the_network_may_listen
 
 
 class AlertWriter:
@@ -71,14 +81,17 @@ class AlertWriter:
             (settings.publish, "alerts.publish"),
             (settings.catch_up, "alerts.catch_up"),
         ):
-            check_address(address, key, curve=settings.curve is not None)
+            check_address(address, key, guarded=settings.guarded)
         self._settings = settings
         self._on_published = on_published
         self._on_degraded = on_degraded
         self._utc_clock = utc_clock
         self._capacity = queue_capacity
-        self._lock = threading.Lock()  # guards _queue, _open, _lost and sending on _bell
+        # guards _queue, _newcomers, _followed, _open, _lost and sending on _bell
+        self._lock = threading.Lock()
         self._queue: deque[tuple[EventDraft, float]] = deque()
+        self._newcomers: list[Follower] = []
+        self._followed: dict[str, Follower] = {}
         self._open = False
         self._lost = 0
         self._bell, self._wake = socket.socketpair()
@@ -114,6 +127,30 @@ class AlertWriter:
         if lost & (lost - 1) == 0:  # the 1st, 2nd, 4th, ...: a flood does not flood the log
             log.error("%s: an event was lost, %d so far: the writer is behind", draft.camera, lost)
         return False
+
+    def follow(self, name: str, *, after: int | None = None) -> Follower:
+        """Follow the outbox under `name`, from where that name was when it last followed.
+
+        `after`: the number after which a new name begins; None: with what is told from now on.
+        From any thread, without waiting. Raises ValueError when `name` follows already.
+        """
+        follower = Follower(name, after, self._ring)
+        with self._lock:
+            if name in self._followed and not self._followed[name].closed:
+                raise ValueError(f"{name} follows already")
+            if not self._open:
+                follower.end()
+                return follower
+            self._followed[name] = follower
+            self._newcomers.append(follower)
+        self._ring()
+        return follower
+
+    def _ring(self) -> None:
+        """Wake the thread."""
+        with self._lock, suppress(BlockingIOError):
+            if self._open:
+                self._bell.send(b"\0")
 
     def __enter__(self) -> Self:
         """Raise ConfigError, ResourceError (address in use) or OutboxError."""
@@ -164,6 +201,8 @@ class AlertWriter:
         finally:
             with self._lock:
                 self._open = False
+                for follower in self._newcomers:
+                    follower.end()
             self._ready.set()
 
     def _serve(self, desk: "_Desk") -> None:
@@ -176,11 +215,14 @@ class AlertWriter:
                 closing = not self._open
                 count = min(len(self._queue), _BATCH)
                 batch = [self._queue.popleft() for _ in range(count)]
+                newcomers, self._newcomers = self._newcomers, []
+            desk.welcome(newcomers)  # before the batch: that comes after they began to follow
             if batch:
                 self._publish(desk, batch)
             elif closing:
                 break
             desk.attend()
+        desk.close_health()
         desk.announce(available=False)
 
     def _publish(self, desk: "_Desk", batch: list[tuple[EventDraft, float]]) -> None:
@@ -214,9 +256,13 @@ class _Desk:
             settings.outbox,
             utc_clock(),
             max_events=settings.max_events,
+            max_bytes=settings.max_bytes,
             max_age_s=settings.max_age_days * 86_400,
         )
-        self._journal = Journal(outbox, on_degraded=on_degraded)
+        self._journal = Journal(outbox, on_degraded=self._degraded)
+        self._on_degraded = on_degraded
+        self._health = HealthLog(PROGRAM)
+        self._problem = ""
         stack.callback(lambda: self._journal.close(utc_clock()))
         self.stream = outbox.stream
         context = zmq.Context[zmq.Socket[bytes]]()
@@ -227,49 +273,97 @@ class _Desk:
             self._gatekeeper = Gatekeeper(context, settings.curve)
             stack.callback(self._gatekeeper.sock.close)
             self.poller.register(self._gatekeeper.sock, zmq.POLLIN)
-        self._pub = self._socket(context, zmq.XPUB, stack)
-        self._pub.setsockopt(zmq.SNDHWM, SEND_HIGH_WATER)
-        self._pub.setsockopt(zmq.XPUB_VERBOSE, 1)  # every newcomer is told how far we are
-        self._router = self._socket(context, zmq.ROUTER, stack)
-        self._router.setsockopt(zmq.SNDHWM, 100)
-        self._router.setsockopt(zmq.RCVHWM, 100)
-        self.publish_address = bind(self._pub, settings.publish, "alerts.publish")
+        self._pub = Publisher(context, self._gatekeeper, self.poller)
+        stack.callback(self._pub.close)
+        self._router = make_socket(context, zmq.ROUTER, self._gatekeeper)
+        stack.callback(self._router.close, LINGER_MS)
+        self._router.setsockopt(zmq.MAXMSGSIZE, wire.MAX_REQUEST_BYTES)
+        self._router.setsockopt(zmq.SNDHWM, 4)  # pages that one who does not read may leave here
+        self._router.setsockopt(zmq.RCVHWM, 16)
+        self.poller.register(self._router, zmq.POLLIN)
+        self.publish_address = self._pub.bind(settings.publish)
         self.catch_up_address = bind(self._router, settings.catch_up, "alerts.catch_up")
         self._announce_at_s = 0.0
-
-    def _socket(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", kind: int, stack: ExitStack
-    ) -> "zmq.Socket[bytes]":
-        sock = context.socket(kind)
-        stack.callback(sock.close, LINGER_MS)
-        sock.setsockopt(zmq.MAXMSGSIZE, wire.MAX_REQUEST_BYTES)
-        sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-        if self._gatekeeper is not None:
-            self._gatekeeper.guard(sock)
-        self.poller.register(sock, zmq.POLLIN)
-        return sock
+        self._move_at_s = 0.0
+        self._followers: list[Follower] = []
+        self._dirty = False
+        stack.callback(self._dismiss)
 
     def wait(self, timeout_ms: int) -> None:
         """Until something comes in, or a timer may be due."""
+        if self._dirty:
+            due_ms = round((self._move_at_s - time.monotonic()) * 1000)
+            timeout_ms = min(timeout_ms, max(due_ms, 0))
         self.poller.poll(timeout_ms)
 
     def publish(self, drafts: list[EventDraft]) -> list[Event]:
         """Number, store, send; in this order."""
         events = self._journal.append(drafts, self._utc_clock(), time.monotonic())
         for event in events:
-            self._pub.send_multipart([wire.topic_of(event), wire.encode(event)])
+            self._pub.send(wire.topic_of(event), wire.encode(event))
         return events
 
     def attend(self) -> None:
         """Whatever is not publishing: newcomers, questions, timers. A little of each at a time."""
         if self._gatekeeper is not None and self._gatekeeper.sock.poll(0):
             self._gatekeeper.answer()
-        if self._newcomers() or time.monotonic() >= self._announce_at_s:
+        if self._pub.newcomers() or time.monotonic() >= self._announce_at_s:
             self.announce(available=True)
         if self._router.poll(0):
             self._answer()
+        for follower in self._followers:
+            follower.serve(self._journal)
+        self._move()
         self._journal.tend(self._utc_clock(), time.monotonic())
+        self._tell_health()
+
+    def _degraded(self, degraded: bool, reason: str) -> None:
+        self._problem = reason
+        self._on_degraded(degraded, reason)
+
+    def _tell_health(self) -> None:
+        """That alerts cannot be stored is an alert itself: it goes out, and is stored later."""
+        utc_s = self._utc_clock()
+        text = f"alerts are kept in memory: {self._problem}"[:1000]
+        drafts = self._health.condition("outbox", bool(self._problem), utc_s, text=text)
+        if drafts:
+            self.publish(drafts)
+
+    def close_health(self) -> None:
+        """End what is open: the program stops."""
+        if drafts := self._health.close(self._utc_clock()):
+            self.publish(drafts)
+
+    def welcome(self, newcomers: list[Follower]) -> None:
+        """Begin to serve followers."""
+        if newcomers:
+            self._move(now=True)  # one may take over from another
+        for follower in newcomers:
+            try:
+                follower.begin(self._journal)
+            except OutboxError as exc:
+                log.error("%s cannot follow: %s", follower.name, exc)
+                follower.end()
+            self._followers.append(follower)
+
+    def _move(self, *, now: bool = False) -> None:
+        """Bring positions to disk, not too often."""
+        moves = {f: seq for f in self._followers if (seq := f.moved()) is not None}
+        self._dirty = bool(moves)
+        mono_s = time.monotonic()
+        if moves and (now or mono_s >= self._move_at_s):
+            self._move_at_s = mono_s + MOVE_EVERY_S
+            if self._journal.move({follower.name: seq for follower, seq in moves.items()}):
+                self._dirty = False
+                for follower, seq in moves.items():
+                    follower.stored(seq)
+        self._followers = [f for f in self._followers if f in moves or not f.closed]
+
+    def _dismiss(self) -> None:
+        """Tell followers that it is over, and store where they are."""
+        for follower in self._followers:
+            follower.end()
+        self._move(now=True)
 
     def announce(self, *, available: bool) -> None:
         """Say whether alerts come, and the newest number."""
@@ -280,17 +374,7 @@ class _Desk:
             seq=self._journal.last,
             time=self._utc_clock(),
         )
-        self._pub.send_multipart([wire.AVAILABLE, word.encode()])
-
-    def _newcomers(self) -> bool:
-        """Whether somebody has subscribed to `available`; what else subscribers say is ignored."""
-        found = False
-        for _ in range(1000):
-            if not self._pub.poll(0):
-                break
-            said = self._pub.recv_multipart()
-            found |= said[0][:1] == b"\1" and wire.AVAILABLE.startswith(said[0][1:])
-        return found
+        self._pub.send(wire.AVAILABLE, word.encode())
 
     def _answer(self) -> None:
         """Answer one catch-up request, or say why not."""
@@ -311,4 +395,5 @@ class _Desk:
         except (wire.WireError, OutboxError) as exc:
             log.info("a catch-up request was refused: %s", exc)
             reply = wire.encode_refusal(str(exc))
-        self._router.send_multipart([sender, *envelope, reply], flags=zmq.NOBLOCK)
+        with suppress(zmq.Again):  # it does not read: it gets nothing
+            self._router.send_multipart([sender, *envelope, reply], flags=zmq.NOBLOCK)

@@ -1,14 +1,15 @@
 """Run every benchmark that needs nothing but this machine; one JSON line a result.
 
 `python -m benchmarks` or `python -m benchmarks capture ring`. `live` wants gst-rtsp-server and
-runs for a quarter of an hour; `ped2` wants real footage (docs/datasets.md): both only when named.
+runs for a quarter of an hour, `durability` for a minute; `ped2` wants real footage
+(docs/datasets.md): these only when named.
 """
 
 import subprocess
 import sys
 
 ALL = ("capture", "ring", "reduce", "encoder", "alerts")
-NAMED_ONLY = ("live", "ped2", "reconnects", "soak")
+NAMED_ONLY = ("durability", "live", "ped2", "reconnects", "soak")
 
 
 def main(names: list[str]) -> int:

@@ -104,8 +104,7 @@ def _addresses(config: Config) -> Iterator[Finding]:
             if pid is None:
                 yield from _bindable(key, address)
             if key.startswith("alerts.") and not address.loopback:
-                text = f"whoever has a key in alerts.curve can read the alerts at {address}"
-                yield Finding("note", key, text)
+                yield _audience(config, key, address)
     curve = config.alerts.curve
     if curve is not None:
         for key, path in (
@@ -113,7 +112,20 @@ def _addresses(config: Config) -> Iterator[Finding]:
             ("alerts.curve.allowed_keys_file", curve.allowed_keys_file),
         ):
             if not os.access(path, os.R_OK):
-                yield _problem(key, f"{path} is not there, or not readable by this user")
+                text = f"{path} cannot be read by this user: `sorawatch keys` makes such files"
+                yield _problem(key, text)
+
+
+def _audience(config: Config, key: str, address: HostPort) -> Finding:
+    """Who can read alerts at an address beyond this machine."""
+    if config.alerts.curve is not None:
+        text = f"whoever has a key in alerts.curve can read the alerts at {address}"
+        return Finding("note", key, text)
+    text = (
+        f"anyone who reaches {address} can read the alerts, in clear: "
+        "alerts.anyone_on_the_network_may_listen says so; `sorawatch keys` makes keys"
+    )
+    return Finding("note", key, text)
 
 
 def _running(config: Config) -> int | None:

@@ -54,6 +54,19 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _UNIT_S[match[2] or "s"]
 
 
+_SIZE = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kKMGT]?)(i?)B?\s*", re.ASCII)
+_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_size(text: str) -> int:
+    """Bytes in "20G", "500M", "2TiB" or "4096"; ValueError for anything else."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError('expected a size, such as "20G", "500M" or "2TiB"')
+    unit: int = (1024 if match[3] else 1000) ** _POWERS[match[2]]
+    return round(float(match[1]) * unit)
+
+
 def _no_boolean(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a number")  # noqa: TRY004 - pydantic wants it
@@ -62,6 +75,10 @@ def _no_boolean(value: object) -> object:
 
 def _seconds(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else _no_boolean(value)
+
+
+def _bytes(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else _no_boolean(value)
 
 
 def _anchored(path: Path, info: ValidationInfo) -> Path:
@@ -152,6 +169,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=
 PositiveSeconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
+Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1_000_000)]
 AnchoredPath = Annotated[Path, AfterValidator(_anchored)]
 Endpoint = Annotated[str, AfterValidator(_zmq_endpoint)]
 SourceField = Annotated[Source, _read_by(_source)]
@@ -308,7 +326,7 @@ class CurveConfig(_Section):
     """Keys for alerts that leave this machine: encrypted, and only for those on a list."""
 
     secret_key_file: AnchoredPath
-    """Our key pair, as `zmq.auth.create_certificates` writes it (the .key_secret file)."""
+    """Our key pair: a .key_secret file of `sorawatch keys`."""
     allowed_keys_file: AnchoredPath
     """A public key (40 characters, Z85) a line, of each subscriber that may listen."""
 
@@ -323,15 +341,24 @@ class AlertsConfig(_Section):
     """Folder for a picture per alert; None: no pictures."""
     max_events: Count = 100_000
     """The outbox forgets the oldest beyond this many."""
+    max_size: Size = 500_000_000
+    """Bytes of the outbox's file, at least 1 MB: beyond, it forgets the oldest as well."""
     max_age_days: Number = Field(default=30.0, gt=0)
     curve: CurveConfig | None = None
-    """Needed as soon as others than this machine can connect."""
+    """Needed as soon as others than this machine can connect; `sorawatch keys` makes the files."""
+    anyone_on_the_network_may_listen: bool = False
+    """Without curve: alerts go in clear to whoever reaches the addresses, which may be beyond
+    this machine. Only for a network that is trusted as a whole."""
 
     @model_validator(mode="after")
     def _guarded(self) -> "AlertsConfig":
         for key in ("publish", "catch_up"):
             try:
-                check_address(getattr(self, key), key, curve=self.curve is not None)
+                check_address(
+                    getattr(self, key),
+                    key,
+                    guarded=self.curve is not None or self.anyone_on_the_network_may_listen,
+                )
             except ConfigError as exc:
                 raise ValueError(str(exc)) from exc
         return self

@@ -83,7 +83,9 @@ def writer_settings(alerts: AlertsConfig) -> WriterSettings:
         publish=alerts.publish,
         catch_up=alerts.catch_up,
         max_events=alerts.max_events,
+        max_bytes=alerts.max_size,
         max_age_days=alerts.max_age_days,
+        anyone_on_the_network_may_listen=alerts.anyone_on_the_network_may_listen,
         curve=None
         if curve is None
         else CurveSettings(curve.secret_key_file, curve.allowed_keys_file),

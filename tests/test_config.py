@@ -87,6 +87,25 @@ def test_keys_open_addresses_to_other_machines(tmp_path: Path) -> None:
     assert curve.allowed_keys_file == Path("/etc/allowed")
 
 
+def test_alerts_in_clear_beyond_this_machine_are_asked_for() -> None:
+    """Without keys only if the operator says so, in a key that says what it does."""
+    alerts = ONE + "alerts: {publish: 'tcp://0.0.0.0:5556'%s}\n"
+    (line,) = problems(alerts % "")
+    assert "sorawatch keys" in line
+    assert "alerts.anyone_on_the_network_may_listen: true" in line
+    assert read(alerts % ", anyone_on_the_network_may_listen: true").alerts.publish
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("500M", 500_000_000), ("2GiB", 2 << 30), ("1000000", 1_000_000)]
+)
+def test_sizes(text: str, size: int) -> None:
+    """Bytes, with the usual letters; too little to hold anything is refused."""
+    assert read(ONE + f"alerts: {{max_size: {text}}}\n").alerts.max_size == size
+    assert "alerts.max_size" in problems(ONE + "alerts: {max_size: 20k}\n")[0]
+    assert "expected a size" in problems(ONE + "alerts: {max_size: big}\n")[0]
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("30", 30), ("90s", 90), ("10m", 600), ("1h", 3600), ("1.5h", 5400), ("7d", 604800)],

@@ -31,6 +31,7 @@ _COMMANDS = {
     "evaluate": "Score labelled footage as the running program would.",
     "listen": "Print alerts as they come.",
     "events": "List, acknowledge and mark events.",
+    "keys": "Make and list keys for alerts beyond this machine.",
     "status": "Show the running program's cameras.",
     "demo": "Render cameras, watch them, print alerts.",
     "train": "Train the encoder on normal footage.",

@@ -136,6 +136,37 @@ def test_bounded_by_age(tmp_path: Path) -> None:
         assert outbox.forgotten == 2
 
 
+def test_bounded_by_size(tmp_path: Path) -> None:
+    """Beyond its size ended events go, the oldest first, whole; open ones stay."""
+    path, bound = tmp_path / "alerts.db", 1_000_000
+    with Outbox(path, START_S, max_bytes=bound) as outbox:
+        outbox.append([draft(0)], START_S)
+        for first in range(1, 2000, 100):
+            outbox.append(long_drafts(first, 100), START_S)
+            assert path.stat().st_size <= 1.1 * bound + 400_000
+        kept = numbers(outbox)
+        assert kept[0] == 1
+        assert 300 < len(kept) < 1000
+        whole = list(range(kept[1], outbox.last + 1))
+        assert kept[1:] == whole
+        assert outbox.forgotten == kept[1] - 1
+        assert len(whole) % 2 == 0
+        long = {"text": "x" * 1000}  # open, all of them: none may go, whatever the size
+        outbox.append([draft(number, explanation=long) for number in range(3000, 4500)], START_S)
+        assert len(outbox.open_events()) == 1501
+
+
+def test_a_smaller_bound_gives_room_back(tmp_path: Path) -> None:
+    """Started with a lower bound, the file itself becomes smaller."""
+    path = tmp_path / "alerts.db"
+    with Outbox(path, START_S) as outbox:
+        outbox.append(long_drafts(0, 1500), START_S)
+    before = path.stat().st_size
+    with Outbox(path, START_S, max_bytes=1_000_000) as outbox:
+        assert numbers(outbox)[-1] == 3000
+    assert path.stat().st_size <= 1_100_000 < before
+
+
 def damaged(path: Path) -> None:
     with Outbox(path, START_S) as outbox:
         outbox.append([draft(n) for n in range(100)], START_S)
