@@ -26,6 +26,7 @@ HealthState = Literal[
     "learning",
     "scene_changed",
     "drifted",
+    "unsteady",
     "outbox",
 ]
 EndedBy = Literal["over", "camera_lost", "stopped", "interrupted"]
@@ -71,6 +72,15 @@ class Explanation(_Value):
     parts: Mapping[str, float] = Field(default_factory=dict)
 
 
+class HeldBack(_Value):
+    """What the cap per hour has held back before this event. Times are UTC seconds."""
+
+    count: int = Field(ge=1, description="events that were not told")
+    since: float = Field(description="first unusual frame of the first of them")
+    until: float = Field(description="last unusual frame of the last of them")
+    highest: float = Field(description="the highest score among them")
+
+
 class _Facts(_Value):
     """What a draft and an event have in common. Times are UTC seconds."""
 
@@ -82,7 +92,9 @@ class _Facts(_Value):
     time: float | None = Field(default=None, description="the moment that this message tells of")
     start_time: float = Field(description="the first unusual frame, or the start of the state")
     end_time: float | None = Field(default=None, description="null while the event is open")
-    score: float | None = Field(default=None, description="the highest so far; null for health")
+    score: float | None = Field(
+        default=None, description="of the worst moment so far; null for health"
+    )
     threshold: float | None = Field(default=None, description="the score that starts an event")
     expected_per_day: float | None = Field(
         default=None, ge=0, description="how often normal footage reaches this score"
@@ -92,13 +104,16 @@ class _Facts(_Value):
     state: str | None = Field(
         default=None,
         description="of a health event: online, offline, stalled, frozen, dark, tampered, "
-        "scene_changed, drifted, learning or outbox; others may come",
+        "scene_changed, drifted, unsteady, learning or outbox; others may come",
     )
     reason: str | None = Field(default=None, description="of a health event: why, in one word")
     ended_by: str | None = Field(
         default=None,
         description="of an end: over, camera_lost, stopped (the program did) or interrupted "
         "(the program was killed; end_time is when it was last known to live)",
+    )
+    held_back: HeldBack | None = Field(
+        default=None, description="what the cap per hour held back since the event before"
     )
     snapshot: str | None = Field(default=None, description="path or URL of a picture")
     clip: str | None = Field(default=None, description="path or URL of a film")

@@ -4,30 +4,32 @@ A *stretch* begins at a score that reaches the threshold and lasts while scores 
 `leave_ratio` of it. A stretch of `min_length_s` opens an event; stretches that begin within
 `merge_gap_s` of the event's last unusual frame belong to it; after its end the camera rests for
 `cooldown_s`. What is still unusual when the rest is over opens an event all the same, with its
-true start. Where or when no alert is wanted (`alerts.wanted`) nothing is unusual.
+true start. Where or when no alert is wanted (`alerts.wanted`) nothing is unusual. How often events
+are told, and what goes through all the same, `alerts.restraint` says.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from alerts.event import (
     EndedBy,
     EventDraft,
     EventType,
     Explanation,
+    HeldBack,
     Provenance,
     Region,
     event_id,
 )
-from alerts.wanted import Schedule, Zone, held_back
+from alerts.restraint import GRACE_S, Hold, Restraint
+from alerts.wanted import Schedule, Zone, held_back, threshold_ratio
 
 # Longer without an observation, and nobody can say that what was unusual went on.
 LONGEST_SILENCE_S = 3.0
 
-# Frame times are sums of periods like 0.2 s: lengths are compared with this much grace.
-_GRACE_S = 1e-6
+_LESS = 1.0 - 1e-9  # a ratio may be multiplied where it was divided by
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class JudgeSettings:
     `update_every_s`: an event that gets worse says so, but not more often than this.
     `zones`, `schedule`: where and when alerts are wanted; everywhere and always where there are
     none.
+    `cooldown`: `interval` delays what lasts longer than it; `idle` asks for so long without
+    anything unusual. `most_per_hour`: events told within an hour, None for any number.
+    `alert_ratio`, 1 or more: an event is an `alert` from so many times the threshold on, below it
+    is a `warning`.
     """
 
     min_length_s: float = 0.6
@@ -47,6 +53,9 @@ class JudgeSettings:
     update_every_s: float = 2.0
     zones: tuple[Zone, ...] = ()
     schedule: Schedule | None = None
+    cooldown: Literal["interval", "idle"] = "interval"
+    most_per_hour: int | None = None
+    alert_ratio: float = 1.0
 
     def __post_init__(self) -> None:
         """Raise ValueError for what cannot be meant."""
@@ -55,6 +64,16 @@ class JudgeSettings:
             raise ValueError(f"durations must be finite and not negative: {self}")
         if not 0 < self.leave_ratio <= 1:
             raise ValueError(f"leave_ratio must be in (0, 1]: {self}")
+        if not 1 <= self.alert_ratio < math.inf:
+            raise ValueError(f"alert_ratio must be 1 or more: {self}")
+        if self.most_per_hour is not None and self.most_per_hour < 1:
+            raise ValueError(f"most_per_hour must be 1 or more: {self}")
+
+    @property
+    def least_ratio(self) -> float:
+        """A score below this share of the threshold is not unusual in any zone; at most 1."""
+        least = min((zone.threshold_ratio for zone in self.zones), default=1.0)
+        return least * _LESS if least < 1.0 else 1.0
 
     def held_back(
         self, region: tuple[float, float, float, float] | None, utc_s: float
@@ -116,9 +135,16 @@ class _Incident:
     start_s: float
     last_s: float  # newest frame of its newest stretch
     peak: Seen
+    peak_score: float  # as many times the threshold as that of `peak` is that of its zone
+    ratio: float  # what the zone of `peak` multiplies the threshold by
+    severe: bool
     unusual: bool = True  # in a stretch, not in the gap after one
     announced_s: float | None = None  # when the last message about it was made
     announced_score: float = 0.0
+    announced_severe: bool = False
+    held: Hold | None = None  # what kept it from being told, with its newest frame
+    capped: bool = False  # the cap did, at some time
+    held_back: HeldBack | None = None
 
 
 class Idle(NamedTuple):
@@ -133,13 +159,15 @@ class Idle(NamedTuple):
 class JudgeState:
     """What a judge has in hand. `start_s` to `last_s`: what is unusual, None when nothing is;
     `unusual`: it is in a stretch, not in the gap after one; `announced_s`: when it was last told
-    of. `rest_until_s`: no event is opened before, -inf where none has ended."""
+    of. `rest_until_s`: no event is opened before, -inf where none has ended. `held`: what keeps it
+    from being told now."""
 
     start_s: float | None
     last_s: float | None
     unusual: bool
     announced_s: float | None
     rest_until_s: float
+    held: Hold | None = None
 
 
 class Judge:
@@ -156,14 +184,24 @@ class Judge:
         settings: JudgeSettings | None = None,
         provenance: Provenance | None = None,
     ) -> None:
-        """`threshold` > 0: the score that is unusual. Raises ValueError."""
+        """`threshold` > 0: the score that is unusual. Raises ValueError.
+
+        `provenance`, which goes into every message, may be set anew at any time.
+        """
         self.camera = camera
-        self.settings = settings or JudgeSettings()
-        self._provenance = provenance or Provenance()
+        self.settings = settings = settings or JudgeSettings()
+        self.provenance = provenance or Provenance()
+        self._least = settings.least_ratio
+        self._restricted = bool(settings.zones) or settings.schedule is not None
         self.move_threshold(threshold)
         self._incident: _Incident | None = None
         self._newest_s = -math.inf
-        self._rest_until_s = -math.inf
+        self._restraint = Restraint(
+            settings.cooldown_s,
+            idle=settings.cooldown == "idle",
+            most_per_hour=settings.most_per_hour,
+            merge_gap_s=settings.merge_gap_s,
+        )
 
     def move_threshold(self, threshold: float) -> None:
         """From the next frame on `threshold` > 0 is unusual. Raises ValueError."""
@@ -183,13 +221,23 @@ class Judge:
         return self._incident is not None
 
     @property
+    def held_back(self) -> int:
+        """How many events the cap has held back."""
+        return self._restraint.held
+
+    @property
     def state(self) -> JudgeState:
         """What it has in hand now."""
-        incident, rest_s = self._incident, self._rest_until_s
+        incident, rest_s = self._incident, self._restraint.rest_until_s
         if incident is None:
             return JudgeState(None, None, False, None, rest_s)
         return JudgeState(
-            incident.start_s, incident.last_s, incident.unusual, incident.announced_s, rest_s
+            incident.start_s,
+            incident.last_s,
+            incident.unusual,
+            incident.announced_s,
+            rest_s,
+            incident.held,
         )
 
     @property
@@ -198,14 +246,14 @@ class Judge:
         incident = self._incident
         if incident is None or incident.announced_s is None:
             return None
-        if incident.peak.score > incident.announced_score:
+        if incident.peak_score > incident.announced_score:
             return None  # an update is due some time
         if not incident.unusual:
-            until_s = incident.last_s + self.settings.merge_gap_s - _GRACE_S
-            return Idle(-math.inf, self.threshold, until_s)
-        if self.settings.zones or self.settings.schedule is not None:
+            until_s = incident.last_s + self.settings.merge_gap_s - GRACE_S
+            return Idle(-math.inf, self.threshold * self._least, until_s)
+        if self._restricted:
             return None
-        return Idle(self._leave, math.nextafter(incident.peak.score, math.inf), math.inf)
+        return Idle(self._leave, math.nextafter(incident.peak_score, math.inf), math.inf)
 
     def pass_over(self, utc_s: float) -> None:
         """Take it that frames came up to `utc_s`, without silence, and that none changed anything:
@@ -223,17 +271,18 @@ class Judge:
         drafts: list[EventDraft] = []
         if seen.utc_s < self._newest_s:
             drafts += self._finish(self._newest_s, "camera_lost")
-            self._rest_until_s = min(self._rest_until_s, seen.utc_s + self.settings.cooldown_s)
+            self._restraint.set_back(seen.utc_s)
         elif seen.utc_s - self._newest_s > LONGEST_SILENCE_S:
             drafts += self._finish(self._newest_s, "camera_lost")
         self._newest_s = seen.utc_s
-        score = seen.score
-        if score >= self._leave and self._held_back(seen):
-            score = 0.0
+        score, ratio = seen.score, 1.0
+        if self._restricted and score >= self._leave * self._least:
+            score, ratio = self._weigh(seen)
         if self._incident is not None:
-            drafts += self._follow(self._incident, seen, score)
+            drafts += self._follow(self._incident, seen, score, ratio)
         if self._incident is None and score >= self.threshold:
-            self._incident = _Incident(seen.utc_s, seen.utc_s, seen)
+            severe = self._severe(score)
+            self._incident = _Incident(seen.utc_s, seen.utc_s, seen, score, ratio, severe)
         if self._incident is not None:
             drafts += self._announce(self._incident, seen)
         return drafts
@@ -247,56 +296,83 @@ class Judge:
         self._newest_s = max(self._newest_s, utc_s)
         return drafts
 
-    def _held_back(self, seen: Seen) -> bool:
-        settings = self.settings
-        if not settings.zones and settings.schedule is None:
-            return False
-        return settings.held_back(seen.region, seen.utc_s) is not None
+    def _weigh(self, seen: Seen) -> tuple[float, float]:
+        """The score in measures of the threshold, and what its zone multiplies that by."""
+        settings, region = self.settings, seen.region
+        if settings.held_back(region, seen.utc_s) is not None:
+            return 0.0, 1.0
+        ratio = threshold_ratio(settings.zones, region)
+        return seen.score / ratio, ratio
 
-    def _follow(self, incident: _Incident, seen: Seen, score: float) -> list[EventDraft]:
+    def _severe(self, score: float) -> bool:
+        return score >= self.threshold * self.settings.alert_ratio
+
+    def _follow(
+        self, incident: _Incident, seen: Seen, score: float, ratio: float
+    ) -> list[EventDraft]:
         """Carry what is unusual on to this frame, or end it."""
         gap_s = seen.utc_s - incident.last_s
         if incident.unusual:
             incident.unusual = score >= self._leave
-        elif gap_s <= self.settings.merge_gap_s + _GRACE_S:
+        elif gap_s <= self.settings.merge_gap_s + GRACE_S:
             incident.unusual = score >= self.threshold
         if incident.unusual:
             incident.last_s = seen.utc_s
-            if seen.score > incident.peak.score:
-                incident.peak = seen
+            if score > incident.peak_score:
+                incident.peak, incident.peak_score, incident.ratio = seen, score, ratio
+                incident.severe |= self._severe(score)
         elif incident.announced_s is None:
-            self._incident = None
-        elif gap_s >= self.settings.merge_gap_s - _GRACE_S:
+            self._drop(incident)
+        elif gap_s >= self.settings.merge_gap_s - GRACE_S:
             return self._finish(seen.utc_s, "over")
         return []
 
     def _announce(self, incident: _Incident, seen: Seen) -> list[EventDraft]:
         """`new` when it has lasted long enough, `update` when it got worse."""
-        now_s = seen.utc_s
+        now_s, severe = seen.utc_s, incident.severe
         if incident.announced_s is None:
-            long_enough = now_s - incident.start_s >= self.settings.min_length_s - _GRACE_S
-            if not long_enough or now_s < self._rest_until_s - _GRACE_S:
+            self._restraint.stir(now_s)
+            if now_s - incident.start_s < self.settings.min_length_s - GRACE_S:
+                return []
+            incident.held = self._restraint.hold(now_s, severe=severe)
+            if incident.held is not None:
+                incident.capped |= incident.held == "cap"
                 return []
             kind: EventType = "new"
+            incident.held_back = self._restraint.tell(now_s, severe=severe)
         else:
-            if incident.peak.score <= incident.announced_score:
+            if incident.peak_score <= incident.announced_score:
                 return []
-            if now_s - incident.announced_s < self.settings.update_every_s - _GRACE_S:
+            rises = severe and not incident.announced_severe
+            if not rises and now_s - incident.announced_s < self.settings.update_every_s - GRACE_S:
                 return []
+            if rises:
+                self._restraint.rise()
             kind = "update"
         incident.announced_s = now_s
-        incident.announced_score = incident.peak.score
+        incident.announced_score = incident.peak_score
+        incident.announced_severe = severe
         return [self._draft(incident, kind, now_s)]
+
+    def _drop(self, incident: _Incident) -> None:
+        """Forget what was never told."""
+        self._incident = None
+        if incident.capped:
+            self._restraint.keep_back(incident.start_s, incident.last_s, incident.peak.score)
 
     def _finish(self, now_s: float, ended_by: EndedBy) -> list[EventDraft]:
         """Forget what is unusual; tell its end if it had been announced."""
-        incident, self._incident = self._incident, None
-        if incident is None or incident.announced_s is None:
+        incident = self._incident
+        if incident is None:
             return []
+        if incident.announced_s is None:
+            self._drop(incident)
+            return []
+        self._incident = None
         end_s = incident.last_s
         if incident.unusual:  # cut off in the middle: it lasted until now, for all we know
             end_s = min(max(now_s, end_s), end_s + LONGEST_SILENCE_S)
-        self._rest_until_s = end_s + self.settings.cooldown_s
+        self._restraint.end(end_s, severe=incident.severe)
         return [self._draft(incident, "end", max(now_s, end_s), end_s, ended_by)]
 
     def _draft(
@@ -313,15 +389,16 @@ class Judge:
             id=event_id(self.camera, "anomaly", None, start_s),
             camera=self.camera,
             kind="anomaly",
-            severity="alert",
+            severity="alert" if incident.severe else "warning",
             time=round(now_s, 6),
             start_time=start_s,
             end_time=None if end_s is None else round(end_s, 6),
             score=peak.score,
-            threshold=self.threshold,
+            threshold=self.threshold * incident.ratio,
             expected_per_day=peak.expected_per_day,
             region=None if peak.region is None else Region.clipped(peak.region),
             explanation=Explanation(text=peak.text, parts=dict(peak.parts)),
             ended_by=ended_by,
-            **self._provenance.model_dump(),
+            held_back=incident.held_back,
+            **self.provenance.model_dump(),
         )

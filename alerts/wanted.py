@@ -4,6 +4,7 @@ What is unusual elsewhere or at another time counts as nothing unusual. Pure fun
 and a time; no clock is read.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -34,6 +35,8 @@ class Zone:
     points: tuple[Point, ...]
     kind: Literal["include", "exclude"] = "include"
     by: Literal["middle", "overlap"] = "middle"
+    threshold_ratio: float = 1.0
+    alerts_per_day: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for what is no polygon in the picture."""
@@ -41,6 +44,8 @@ class Zone:
             raise ValueError(f"zone {self.name!r}: needs three corners or more, not all in a line")
         if not all(0 <= value <= 1 for point in self.points for value in point):
             raise ValueError(f"zone {self.name!r}: corners are shares of the picture, from 0 to 1")
+        if not 0 < self.threshold_ratio < math.inf:
+            raise ValueError(f"zone {self.name!r}: threshold_ratio must be above 0 and finite")
 
     def holds(self, region: Box) -> bool:
         """Whether `region` (x, y, width, height) is in it."""
@@ -134,6 +139,16 @@ def held_back(
     if included and not any(zone.holds(region) for zone in included):
         return f"it is outside {', '.join(repr(zone.name) for zone in included)}"
     return None
+
+
+def threshold_ratio(zones: tuple[Zone, ...], region: Box | None) -> float:
+    """How many times the threshold is needed there: that of the first included zone it is in."""
+    if region is None:
+        return 1.0
+    for zone in zones:
+        if zone.kind == "include" and zone.holds(region):
+            return zone.threshold_ratio
+    return 1.0
 
 
 def _days(text: str) -> frozenset[int]:

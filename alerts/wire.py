@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from alerts.event import Event
+from alerts.event import Event, HeldBack
 from sorawatch import SorawatchError
 
 AVAILABLE = b"available"
@@ -161,4 +161,5 @@ _FIELDS = frozenset(field.alias or name for name, field in Event.model_fields.it
 _NESTED_FIELDS = {
     "region": frozenset({"x", "y", "width", "height"}),
     "explanation": frozenset({"text", "parts"}),
+    "held_back": frozenset(HeldBack.model_fields),
 }

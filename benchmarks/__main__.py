@@ -8,7 +8,7 @@ runs for a quarter of an hour, `durability` for a minute; `ped2` wants real foot
 import subprocess
 import sys
 
-ALL = ("capture", "ring", "reduce", "encoder", "alerts", "replay")
+ALL = ("capture", "ring", "reduce", "encoder", "alerts", "feedback", "replay")
 NAMED_ONLY = ("durability", "live", "ped2", "reconnects", "sinks", "soak")
 
 

@@ -1,10 +1,11 @@
 """The detector: windows of many cameras in, scores out."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,10 @@ from detectors.score import Gate, Score
 from detectors.scoring import Reason, Smoother, largest, score_of
 from detectors.window import Window
 
+RECENT = 15
+"""So many of the newest frames of a camera are kept as they were observed: a lesson begins before
+the score is high."""
+
 LOOK_STILL_S = 1.0
 """While nothing changes, what stands out is looked at so often, seconds."""
 
@@ -33,6 +38,13 @@ _Due = tuple[int, EncoderInput]
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+
+class Recent(NamedTuple):
+    """A frame as it was observed, and what stood out in it, None where that was not looked for."""
+
+    observation: Observation
+    figures: Figures | None
 
 
 class Scorer:
@@ -135,6 +147,7 @@ class _Camera:
     scorer: Scorer | None
     fitter: NormalityFitter | None
     changed: float = 0.0
+    recent: deque[Recent] = field(default_factory=lambda: deque(maxlen=RECENT))
 
 
 class Detector:
@@ -206,9 +219,25 @@ class Detector:
         """Forget a camera; KeyError when it was never added."""
         del self._cameras[camera]
 
+    def teach(self, camera: str, normality: Normality) -> None:
+        """Score by `normality`, that of `camera` with other lessons, from the next frame on.
+
+        Nothing else changes: what was before is not forgotten. Must not run at the same time as
+        `step`. KeyError when the camera was never added or has no normality.
+        """
+        scorer = self._cameras[camera].scorer
+        if scorer is None:
+            raise KeyError(camera)
+        scorer.normality = normality
+
+    def recent(self, camera: str) -> tuple[Recent, ...]:
+        """The newest scored frames of a camera as they were observed, oldest first."""
+        return tuple(self._cameras[camera].recent)
+
     def reset(self, camera: str) -> None:
         """Forget what a camera showed up to now, not what is normal for it."""
         state = self._cameras[camera]
+        state.recent.clear()
         state.observer.reset()
         if state.scorer is not None:
             state.scorer.reset()
@@ -291,4 +320,12 @@ def _conclude(job: tuple[_Camera, Observation]) -> Score | None:
     camera.changed = observation.changed
     if camera.fitter is not None:
         camera.fitter.observe(observation)
-    return camera.scorer.step(observation) if camera.scorer is not None else None
+    if camera.scorer is None:
+        return None
+    score = camera.scorer.step(observation)
+    if observation.seq == 0:
+        camera.recent.clear()
+    camera.recent.append(
+        Recent(observation.with_encoded(observation.encoded), camera.scorer.figures)
+    )
+    return score

@@ -136,22 +136,26 @@ class DriftTimeline:
         at = bisect_right([start for start, _ in self.drifts], row) - 1
         return None if at < 0 else self.drifts[at][1]
 
-    def reaching(self) -> Rows:
-        """Rows whose score reaches the threshold that holds with them."""
+    def reaching(self, share: float = 1.0) -> Rows:
+        """Rows whose score reaches the threshold that holds with them, or this `share` of it."""
+        if share != 1.0:
+            return self._find_reaching(share)
         if self._reaching is None:
-            self._reaching = self._find_reaching()
+            self._reaching = self._find_reaching(1.0)
         return self._reaching
 
-    def _find_reaching(self) -> Rows:
-        rows = np.flatnonzero(self.watched.value >= self.limits.asked)
+    def _find_reaching(self, share: float) -> Rows:
+        value = self.watched.value
+        rows = np.flatnonzero(value >= self.limits.asked * share)
         if len(self.rows) == 1 or not len(rows):
             return rows
         segments = np.searchsorted(self.rows, rows, side="right") - 1
         starts = np.flatnonzero(np.diff(segments, prepend=-1))
-        value = self.watched.value[rows]
-        highest = np.maximum.reduceat(value, starts).tolist()
+        value = value[rows]
+        # A little higher, so that rounding never calls a level out of reach that is not.
+        highest = (np.maximum.reduceat(value, starts) / share * (1.0 + 1e-9)).tolist()
         needed = zip(segments[starts].tolist(), highest, strict=True)
-        levels = np.array([self._level_for(segment, top) for segment, top in needed])
+        levels = np.array([self._level_for(segment, top) for segment, top in needed]) * share
         return np.asarray(rows[value >= np.repeat(levels, np.diff(starts, append=len(rows)))])
 
     def _level_for(self, segment: int, highest: float) -> float:

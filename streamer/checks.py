@@ -42,6 +42,8 @@ def check_config(config: Config) -> list[Finding]:
         *_addresses(config),
         *_outbox("alerts.outbox", config.alerts.outbox),
     ]
+    if (problem := config.control.problem(config.alerts.outbox)) is not None:
+        found.append(Finding("note", "control.listen", problem))
     if config.alerts.snapshots is not None:
         found += _folder("alerts.snapshots", config.alerts.snapshots)
     found += _sinks(config)

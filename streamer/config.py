@@ -6,6 +6,7 @@ give defaults, a camera may override them; `resolve` puts the two together.
 All lengths of time are seconds here; a file may also write `90s`, `10m`, `1h`, `7d`.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from hashlib import sha256
@@ -44,6 +45,12 @@ from streamer.config_sinks import SinkConfig, SinkName
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Camera names go into topics, file names and metric labels."""
 
+CONTROL_SUFFIX = ".control"
+"""Of the control socket's file, after the outbox's name."""
+
+MAX_IPC_BYTES = 100
+"""Of an ipc:// address; the system takes 107 of a path."""
+
 
 def _encoder(value: object, info: ValidationInfo) -> object:
     if value in ("builtin", "off"):
@@ -69,6 +76,14 @@ def _zmq_endpoint(text: str) -> str:
         raise ValueError("expected an address such as tcp://127.0.0.1:5556 or ipc:///run/x.sock")
     if text.startswith("tcp:") and int(text.rpartition(":")[2]) > 65535:
         raise ValueError("a port is at most 65535")
+    return text
+
+
+def _ipc(text: str) -> str:
+    if text != "beside the outbox" and not re.fullmatch(r"ipc:///\S+", text):
+        raise ValueError("expected ipc:///absolute/path, which this user alone can open, or null")
+    if len(os.fsencode(text)) > MAX_IPC_BYTES:
+        raise ValueError("the path of a socket has at most 94 characters")
     return text
 
 
@@ -162,18 +177,28 @@ class ZoneConfig(_Section):
     exclude: tuple[Corner, ...] | None = None
     by: Literal["middle", "overlap"] = "middle"
     """A region is in the zone when its middle is, or when they overlap at all."""
+    threshold_ratio: Number | None = Field(default=None, gt=0, le=1000)
+    """What is in it needs so many times the threshold; below 1 it takes less."""
+    alerts_per_day: Number | None = Field(default=None, gt=0, le=100_000)
+    """Instead: the rate whose threshold holds in it."""
 
     @model_validator(mode="after")
     def _polygon(self) -> "ZoneConfig":
         if (self.include is None) == (self.exclude is None):
             raise ValueError("a zone has the corners of either include or exclude")
+        budgets = (self.threshold_ratio, self.alerts_per_day)
+        if self.exclude is not None and budgets != (None, None):
+            raise ValueError("what is in an excluded zone raises nothing, whatever its threshold")
+        if None not in budgets:
+            raise ValueError("a zone has either alerts_per_day or threshold_ratio")
         self.zone()
         return self
 
     def zone(self) -> Zone:
         """As the judge takes it."""
         if self.include is not None:
-            return Zone(self.name, self.include, "include", self.by)
+            ratio = 1.0 if self.threshold_ratio is None else self.threshold_ratio
+            return Zone(self.name, self.include, "include", self.by, ratio, self.alerts_per_day)
         return Zone(self.name, self.exclude or (), "exclude", self.by)
 
 
@@ -200,6 +225,12 @@ class JudgeConfig(_Section):
     min_length_s: Seconds = 0.6
     merge_gap_s: Seconds = 3.0
     cooldown_s: Seconds = 10.0
+    cooldown: Literal["interval", "idle"] = "interval"
+    """What lasts through it is told afterwards; idle asks for so long without anything unusual."""
+    most_per_hour: Count | None = None
+    """Events of a camera told within an hour; None: any number. A rise in severity goes through."""
+    alert_ratio: Number = Field(default=1.0, ge=1, le=1000)
+    """An event is an alert from so many times the threshold on, a warning below."""
     leave_ratio: Number = Field(default=0.7, gt=0, le=1)
     """An event ends below this share of the threshold that opened it."""
     update_every_s: PositiveSeconds = 2.0
@@ -293,6 +324,26 @@ class MetricsConfig(_Section):
         return self
 
 
+class ControlConfig(_Section):
+    """The socket for `sorawatch events` and other programs of the same user."""
+
+    listen: Annotated[str, AfterValidator(_ipc)] | None = "beside the outbox"
+    """`ipc://PATH`, which this user alone can open; null: no socket."""
+
+    def address(self, outbox: Path) -> str | None:
+        """Where it is, for a program with this outbox."""
+        if self.listen != "beside the outbox":
+            return self.listen
+        return f"ipc://{outbox.absolute().with_name(outbox.name + CONTROL_SUFFIX)}"
+
+    def problem(self, outbox: Path) -> str | None:
+        """Why there can be no socket there, where its place was not chosen by anybody."""
+        address = self.address(outbox)
+        if address is None or len(os.fsencode(address)) <= MAX_IPC_BYTES:
+            return None
+        return f"{address} is too long for a socket, so `sorawatch events` cannot change anything"
+
+
 class LogConfig(_Section):
     """What goes to standard error."""
 
@@ -329,6 +380,7 @@ class Config(_Section):
     judge: JudgeConfig = JudgeConfig()
     alerts: AlertsConfig = AlertsConfig()
     metrics: MetricsConfig = MetricsConfig()
+    control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
 
     @model_validator(mode="after")

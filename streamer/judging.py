@@ -4,6 +4,7 @@ Live watching and evaluation share this, so that both raise the same alerts.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.judge import Judge, JudgeSettings, Observation
@@ -26,7 +27,34 @@ def judge_settings(judge: JudgeConfig) -> JudgeSettings:
         update_every_s=judge.update_every_s,
         zones=tuple(zone.zone() for zone in judge.zones),
         schedule=None if judge.schedule is None else judge.schedule.schedule(),
+        cooldown=judge.cooldown,
+        most_per_hour=judge.most_per_hour,
+        alert_ratio=judge.alert_ratio,
     )
+
+
+def calibrated(
+    settings: JudgeSettings, calibration: Calibration, alerts_per_day: float
+) -> JudgeSettings:
+    """`settings` with zones that have a rate of their own measured against the camera's.
+
+    A zone's `alerts_per_day` is what the whole picture would give at its threshold, so the zone
+    alone gives that many at most.
+    """
+    if all(zone.alerts_per_day is None for zone in settings.zones):
+        return settings
+    asked = calibration.threshold(alerts_per_day).value
+    zones = tuple(
+        zone
+        if zone.alerts_per_day is None
+        else replace(
+            zone,
+            threshold_ratio=calibration.threshold(zone.alerts_per_day).value / asked,
+            alerts_per_day=None,
+        )
+        for zone in settings.zones
+    )
+    return replace(settings, zones=zones)
 
 
 class CalibratedJudge:
@@ -44,6 +72,7 @@ class CalibratedJudge:
         self.asked = calibration.threshold(alerts_per_day)
         """What was asked for, whatever the drift."""
         self._watch = DriftWatch(calibration, alerts_per_day)
+        settings = calibrated(settings or JudgeSettings(), calibration, alerts_per_day)
         self._judge = Judge(camera, self.asked.value, settings, provenance)
         self._newest_s: float | None = None
 
@@ -66,6 +95,20 @@ class CalibratedJudge:
     def following(self) -> bool:
         """Whether something unusual goes on, be it announced already or not."""
         return self._judge.following
+
+    @property
+    def held_back(self) -> int:
+        """How many events the cap per hour has held back."""
+        return self._judge.held_back
+
+    @property
+    def following_since_s(self) -> float | None:
+        """Start of what is unusual now, UTC seconds; None while nothing is."""
+        return self._judge.state.start_s
+
+    def now_by(self, provenance: Provenance) -> None:
+        """What messages say from now on that they were decided with."""
+        self._judge.provenance = provenance
 
     def step(self, seen: Observation, *, strange: bool) -> list[EventDraft]:
         """What is to be told after this frame; `strange`: it is not of the scene learned."""

@@ -116,6 +116,9 @@ def _camera_metrics(status: ProgramStatus) -> Iterator[Metric]:
     yield family(counter, "reconnects", "Times the source was reopened", lambda c: c.reconnects)
     yield family(counter, "stalls", "Times a read hung", lambda c: c.stalls)
     yield family(counter, "alerts", "Anomaly events opened", lambda c: c.alerts)
+    yield family(
+        counter, "alerts_held_back", "Events held back by most_per_hour", lambda c: c.held_back
+    )
     yield family(gauge, "frame_age_seconds", "Age of the newest frame", lambda c: c.frame_age_s)
     yield family(gauge, "frames_per_second", "Frames received a second", lambda c: c.frames_per_s)
     yield family(gauge, "score", "Score of the newest frame", lambda c: c.score)

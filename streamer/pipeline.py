@@ -13,11 +13,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,16 @@ from alerts.writer import AlertWriter
 from detectors.detector import Detector
 from detectors.encoder.session import EncoderOutput, EncoderSession
 from detectors.normality import Normality
-from sorawatch import SorawatchError, __version__
+from sorawatch import ConfigError, SorawatchError, __version__
 from streamer.capture.doorbell import Doorbell, wait
 from streamer.capture.ring import FrameRing
 from streamer.capture.states import StateChange
 from streamer.capture.supervisor import CameraSpec, Supervisor
 from streamer.capture.windows import RingWindow
 from streamer.config import CameraConfig, Config, fingerprint, resolve
+from streamer.control import ControlServer
+from streamer.event_memory import EventMemory
+from streamer.feedback import Held
 from streamer.http import StatusServer
 from streamer.metrics import Metrics
 from streamer.opening import (
@@ -60,6 +64,11 @@ IDLE_S: Final = 0.25
 
 _TIDY_EVERY_S: Final = 3600.0
 
+_ANSWER_S: Final = 10.0
+"""So long feedback waits for the analysis, which looks round every `IDLE_S` at the least."""
+
+_A = TypeVar("_A")
+
 
 class Pipeline:
     """Runs a configuration. A context manager: entering starts everything, leaving stops it.
@@ -84,7 +93,9 @@ class Pipeline:
         self._metrics = Metrics(self.status)
         snapshots = config.alerts.snapshots
         self._snapshots = None if snapshots is None else Snapshots(snapshots)
+        self._memory = EventMemory()
         self.http: StatusServer | None = None
+        self.control_address: str | None = None
 
     def __enter__(self) -> Self:
         """Start. Raises SorawatchError: what cannot work is said now, not in the night."""
@@ -123,6 +134,7 @@ class Pipeline:
                 self._add(name, camera, normal[name], FrameRing.create(camera.capture.slots))
             self._thread.start()
             stack.callback(self._stop_analysis)
+            self._open_control(stack)
             metrics = self._config.metrics
             if metrics.listen is not None:
                 token = metrics.token.get_secret_value() if metrics.token else None
@@ -168,7 +180,7 @@ class Pipeline:
         machine has no room. For one thread at a time.
         """
         cameras = resolve(config)
-        for section in ("detect", "capture", "alerts", "metrics", "log"):
+        for section in ("detect", "capture", "alerts", "metrics", "control", "log"):
             if getattr(config, section) != getattr(self._config, section):
                 log.warning("%s: a change there needs a restart where cameras share it", section)
         changed = {
@@ -245,9 +257,78 @@ class Pipeline:
             publish=self._writer.publish_address,
             catch_up=self._writer.catch_up_address,
             sinks=[SinkStatus(**asdict(report)) for report in self._sinks.reports()],
+            control=self.control_address,
         )
 
+    # What feedback asks, on the thread of the control socket.
+
+    def held(self, camera: str, event_id: str) -> Held:
+        """What is held of an event, as `streamer.feedback.Program` says."""
+        return self._ask(lambda: self._held(camera, event_id))
+
+    def taught(self, file: Path, before: str, now: Normality) -> list[str]:
+        """Let cameras that watch by `file` watch by `now`; which did."""
+        return self._ask(lambda: self._taught(file, before, now))
+
+    def _ask(self, work: Callable[[], _A]) -> _A:
+        """What the analysis thread gives when it does `work` between two turns."""
+        done: Future[_A] = Future()
+
+        def do() -> None:
+            if done.set_running_or_notify_cancel():
+                try:
+                    done.set_result(work())
+                except SorawatchError as exc:
+                    done.set_exception(exc)
+
+        self._inbox.put(do)
+        self._bell.ring()
+        until_s = time.monotonic() + _ANSWER_S
+        while True:
+            try:
+                return done.result(IDLE_S)
+            except TimeoutError as exc:
+                if self._thread.is_alive() and time.monotonic() < until_s:
+                    continue
+                if done.cancel():
+                    raise SorawatchError("the analysis does not answer: try again") from exc
+                return done.result()  # it has begun, and takes no time
+
+    def _open_control(self, stack: ExitStack) -> None:
+        """The socket for `sorawatch events`, where one is wanted and can be had."""
+        control = self._config.control
+        outbox = self._config.alerts.outbox
+        address = control.address(outbox)
+        if address is None:
+            return
+        if (problem := control.problem(outbox)) is not None:
+            log.warning("%s: set control.listen", problem)
+            return
+        server = ControlServer(address, outbox, self, stream=self._writer.stream)
+        stack.enter_context(server)
+        self.control_address = address
+
     # The analysis thread's own from here on.
+
+    def _held(self, camera: str, event_id: str) -> Held:
+        watch = self._watches.get(camera)
+        if watch is None or watch.normality is None:
+            state = "is not watched" if watch is None else "is still learning"
+            raise ConfigError(f"the camera {camera} {state}: it cannot be taught now")
+        assert watch.config.normal is not None  # noqa: S101 - resolve() has filled it in
+        collector = self._memory.of(event_id)
+        if collector is None:
+            return Held(watch.config.normal, watch.normality)
+        tokens, then = collector.tokens(), collector.normality
+        return Held(watch.config.normal, watch.normality, tokens, then)
+
+    def _taught(self, file: Path, before: str, now: Normality) -> list[str]:
+        taught = []
+        for name, watch in self._watches.items():
+            if watch.config.normal == file and watch.normal_sha256 == before:
+                watch.teach(now)
+                taught.append(name)
+        return taught
 
     def _analyse(self) -> None:
         try:
@@ -346,6 +427,7 @@ class Pipeline:
                 normality=normality,
                 provenance=Provenance(model=self._encoder_sha256, config=fingerprint(camera)),
                 snapshots=self._snapshots,
+                memory=self._memory,
             )
         except BaseException:
             ring.__exit__()

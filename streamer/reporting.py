@@ -70,5 +70,6 @@ def camera_status(watch: CameraWatch, frames_per_s: float, now_s: float) -> Came
         warning=watch.calibration_warning,
         drift=watch.drift,
         alerts=watch.alerts,
+        held_back=watch.held_back,
         alerting=watch.alerting,
     )

@@ -59,6 +59,8 @@ class CameraStatus(_Value):
     """What is no longer as it was learned, and what to do; the threshold is higher meanwhile."""
     alerts: int = 0
     """Anomaly events opened."""
+    held_back: int = 0
+    """Events that `judge.most_per_hour` held back."""
     alerting: bool = False
     """Whether one is open now."""
 
@@ -106,6 +108,7 @@ class ProgramStatus(_Value):
     catch_up: str = ""
     sinks: Annotated[Sequence[SinkStatus], _TUPLE] = ()
     """Where alerts go beside ZeroMQ. One that fails does not make the program unready."""
+    control: str | None = None
 
     @property
     def live(self) -> bool:

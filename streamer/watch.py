@@ -6,6 +6,7 @@ through a `TraceRow`, live as well, so that deciding anew from a trace gives the
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from alerts.event import EndedBy, EventDraft, Provenance
@@ -22,6 +23,7 @@ from streamer.capture.ring import FrameRing
 from streamer.capture.states import CameraState, StateChange
 from streamer.capture.windows import RingWindow, Walked, WindowCutter
 from streamer.config import CameraConfig
+from streamer.event_memory import EventMemory, Recollection
 from streamer.judging import CalibratedJudge, judge_settings, observation_of
 from streamer.learning import Learning
 from streamer.snapshots import PeakPicture, Snapshots
@@ -67,11 +69,13 @@ class CameraWatch:
         provenance: Provenance,
         snapshots: Snapshots | None = None,
         record: Callable[[TraceRow], None] | None = None,
+        memory: EventMemory | None = None,
         key: str | None = None,
     ) -> None:
         """`config` is resolved. Without `normality` the camera learns first.
 
-        `record`: is given a row for every frame, once there is a normality. `key`: its name in the
+        `record`: is given a row for every frame, once there is a normality. `memory`: of what was
+        unusual in events, where somebody may call them normal. `key`: its name in the
         detector, where that is not the camera's.
         """
         self.name = name
@@ -91,6 +95,7 @@ class CameraWatch:
         self._provenance = provenance
         self._snapshots = snapshots
         self._record = record
+        self._recollection = None if memory is None else Recollection(memory)
         self._origin_ns: int | None = None  # of the media time that health goes by
         self._walked: Walked | None = None
         self._peak = PeakPicture()
@@ -126,6 +131,26 @@ class CameraWatch:
         return None if self._told is None else self._told.text
 
     @property
+    def normality(self) -> Normality | None:
+        """What it watches by; None while learning."""
+        return self._normality
+
+    @property
+    def held_back(self) -> int:
+        """Events that the cap per hour has held back since the start."""
+        return 0 if self._judge is None else self._judge.held_back
+
+    def teach(self, normality: Normality) -> None:
+        """Watch by the same normality with other lessons, from the next frame on.
+
+        What is open goes on, and ends of itself where it is normal now.
+        """
+        assert self._judge is not None  # noqa: S101 - it has learned
+        self._normality = normality
+        self._detector.teach(self.key, normality)
+        self._judge.now_by(self._provenance.model_copy(update={"normal": normality.sha256}))
+
+    @property
     def normal_sha256(self) -> str | None:
         """Of the normality that it watches by; None while learning."""
         return None if self._normality is None else self._normality.sha256
@@ -150,6 +175,7 @@ class CameraWatch:
             t_s=self._health_s(header),
         )
         drafts = self._conditions(changes, header.utc_ns / 1e9)
+        drafts += self._log.tick(header.utc_ns / 1e9)
         if walked.seen is None:
             self._note(walked, Gate.INVALID)
         return Look(header, walked.seen, drafts)
@@ -181,6 +207,11 @@ class CameraWatch:
         made = self._judge.step(
             observation_of(row, normality.calibration), strange=self._detector.strange(self.key)
         )
+        if self._recollection is not None:
+            told = [draft.id for draft in made if draft.type == "new"]
+            since_s = self._judge.following_since_s
+            recent = partial(self._detector.recent, self.key)
+            self._recollection.see(normality, since_s, told, recent)
         drafts += self._tell_drift(self._judge.drift, utc_s)
         return drafts + self._pictured(made, score.value, seen)
 
@@ -230,8 +261,10 @@ class CameraWatch:
         return drafts
 
     def every_second(self, utc_s: float) -> list[EventDraft]:
-        """What only time tells: learning that is done."""
-        return [] if self.learning is None else self._learn_on(self.learning, utc_s)
+        """What only time tells: learning that is done, a camera that is steady again."""
+        online = self.state.state is CameraState.ONLINE
+        drafts = [] if online else self._log.tick(utc_s)  # frames tell the time while they come
+        return drafts if self.learning is None else drafts + self._learn_on(self.learning, utc_s)
 
     def close(self, utc_s: float, ended_by: EndedBy = "stopped") -> list[EventDraft]:
         """Stop watching: keep what was learned, end what is open."""

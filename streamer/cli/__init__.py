@@ -30,6 +30,7 @@ _COMMANDS = {
     "label": "Note when something happened in replayed footage.",
     "evaluate": "Score labelled footage as the running program would.",
     "listen": "Print alerts as they come.",
+    "events": "List, acknowledge and mark events.",
     "keys": "Make and list keys for alerts beyond this machine.",
     "status": "Show the running program's cameras.",
     "demo": "Render cameras, watch them, print alerts.",

@@ -2,12 +2,13 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from alerts.judge import Judge, JudgeState
-from alerts.wanted import held_back
+from alerts.restraint import Hold
+from alerts.wanted import held_back, threshold_ratio
 from detectors.calibration import Calibration, duration
 from detectors.drift import FLOOD
 from detectors.drift_timeline import DriftTimeline
@@ -15,7 +16,7 @@ from sorawatch import ConfigError
 from streamer.deciding.moment import spoken, utc
 from streamer.deciding.redecide import Footage, Pass
 from streamer.deciding.replayed import ReplayedCamera, ReplayedSource
-from streamer.judging import observation_of
+from streamer.judging import calibrated, observation_of
 from streamer.trace.row import Gate, TraceRow
 
 _FARTHEST_S: Final = 5.0
@@ -111,6 +112,16 @@ class Explained:
         }
 
 
+class _Outcome(NamedTuple):
+    """How long what is followed lasted, when it was first told of, until when the camera rested,
+    and what held it back last."""
+
+    lasted_s: float
+    told_s: float | None
+    rest_s: float
+    held: Hold | None
+
+
 def source_at(camera: ReplayedCamera, at_s: float) -> ReplayedSource:
     """The source that holds a moment. ConfigError says when there is footage."""
     for source in camera.sources:
@@ -139,7 +150,8 @@ class _Explainer:
         self._camera = camera
         self._source = source
         self._footage = footage
-        self._rules = camera.today.judge
+        today = camera.today
+        self._rules = calibrated(today.judge, camera.calibration, today.alerts_per_day)
         self._timeline = DriftTimeline.of(
             footage.watched, camera.calibration, camera.today.alerts_per_day
         )
@@ -190,7 +202,8 @@ class _Explainer:
         judge.move_threshold(threshold)
         judge.step(observation_of(row, self._camera.calibration))
         now = judge.state
-        steps = [self._above(row, was, threshold, asked)]
+        ratio = threshold_ratio(self._rules.zones, row.region)
+        steps = [self._above(row, was, threshold * ratio, asked * ratio)]
         for name, why in (
             ("zone", held_back(self._rules.zones, None, row.region, row.utc_s)),
             ("schedule", held_back((), self._rules.schedule, None, row.utc_s)),
@@ -199,14 +212,13 @@ class _Explainer:
             steps.append(Step(name, why is None, why or ("it lets pass" if given else "none set")))
         if now.start_s is None or not all(step.passed for step in steps):
             return steps, None
-        lasted_s, told_s, rest_s = self._outcome(judge, place)
-        return [*steps, *self._told(row, now, lasted_s, told_s, rest_s)], now.start_s
+        outcome = self._outcome(judge, place)
+        return [*steps, *self._told(row, now, outcome)], now.start_s
 
-    def _told(
-        self, row: TraceRow, now: JudgeState, lasted_s: float, told_s: float | None, rest_s: float
-    ) -> list[Step]:
-        """The gates of time: length, cooldown, merging."""
+    def _told(self, row: TraceRow, now: JudgeState, outcome: "_Outcome") -> list[Step]:
+        """The gates of time: length, cooldown, cap, merging."""
         assert now.start_s is not None  # noqa: S101 - something is followed
+        lasted_s, told_s, rest_s, held = outcome
         least_s, told = self._rules.min_length_s, told_s is not None
         long_enough = told or lasted_s >= least_s - 1e-6
         length = Step(
@@ -214,7 +226,7 @@ class _Explainer:
             long_enough,
             f"it lasted {lasted_s:.1f} s, {least_s:g} s are needed (min_length_s)",
         )
-        resting = not told and rest_s > now.start_s
+        resting = not told and held != "cap" and rest_s > now.start_s
         rest = Step(
             "cooldown",
             not resting,
@@ -222,13 +234,18 @@ class _Explainer:
             if resting
             else "the camera was not resting any more",
         )
+        gates = [length, rest]
+        if self._rules.most_per_hour is not None:
+            most = f"{self._rules.most_per_hour} (most_per_hour) events were told within the hour"
+            text = most if held == "cap" and not told else f"fewer than {most}, or less severe ones"
+            gates.append(Step("cap", told or held != "cap", text))
         if told_s is None:
-            return [length, rest]
+            return gates
         begun = f"the event that began at {spoken(now.start_s)}, told at {spoken(told_s)}"
         if told_s < row.utc_s:
             merged = "" if now.unusual else ", in a gap that is bridged (merge_gap_s)"
-            return [length, rest, Step("merged", True, f"it belongs to {begun}{merged}")]
-        return [length, rest, Step("told", True, f"it is of {begun}")]
+            return [*gates, Step("merged", True, f"it belongs to {begun}{merged}")]
+        return [*gates, Step("told", True, f"it is of {begun}")]
 
     def _above(self, row: TraceRow, was: JudgeState, threshold: float, asked: float) -> Step:
         """Whether the score is enough: to begin, or to go on."""
@@ -271,11 +288,11 @@ class _Explainer:
         Pass(begun, self._camera.calibration, judge, self._timeline, facts).run()
         return judge
 
-    def _outcome(self, judge: Judge, place: int) -> tuple[float, float | None, float]:
-        """How long what is followed lasted, when it was first told of, until when it was rested."""
+    def _outcome(self, judge: Judge, place: int) -> "_Outcome":
+        """What became of what is followed."""
         start_s = judge.state.start_s
         told_s, last_s = judge.state.announced_s, judge.state.last_s
-        rest_s = judge.state.rest_until_s
+        rest_s, held = judge.state.rest_until_s, judge.state.held
         if told_s is not None:
             told_s = self._first_told(start_s, told_s)
         ends = [one.before for one in self._footage.closings if one.before > place]
@@ -288,9 +305,10 @@ class _Explainer:
                 told_s = seen.utc_s
             if told_s is not None or judge.state.start_s != start_s:
                 break
-            last_s = judge.state.last_s
+            last_s, held = judge.state.last_s, judge.state.held
+            rest_s = judge.state.rest_until_s
         lasted_s = (last_s or 0.0) - (start_s or 0.0)
-        return lasted_s, told_s, rest_s
+        return _Outcome(lasted_s, told_s, rest_s, held)
 
     def _first_told(self, start_s: float | None, told_s: float) -> float:
         """When an open event was announced: its newest message may be an update."""

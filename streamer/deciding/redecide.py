@@ -21,7 +21,7 @@ from alerts.judge import LONGEST_SILENCE_S, Idle, Judge, JudgeSettings, Observat
 from detectors.calibration import Calibration
 from detectors.drift_timeline import DriftTimeline
 from detectors.watched import Watched
-from streamer.judging import LONGEST_STEP_S, observation_of
+from streamer.judging import LONGEST_STEP_S, calibrated, observation_of
 from streamer.trace.row import TraceRow
 
 _FIRST_LOOK: Final = 64
@@ -158,7 +158,8 @@ def redecide(
         raise ValueError("zones need to know the region of a row")
     if timeline is None:
         timeline = DriftTimeline.of(footage.watched, calibration, settings.alerts_per_day)
-    judge = Judge(camera, timeline.limits.asked, settings.judge, provenance)
+    rules = calibrated(settings.judge, calibration, settings.alerts_per_day)
+    judge = Judge(camera, timeline.limits.asked, rules, provenance)
     return Pass(footage, calibration, judge, timeline, facts).run()
 
 
@@ -185,7 +186,7 @@ class Pass:
 
     def run(self) -> list[EventDraft]:
         """Every message, in order; once."""
-        reaching: Any = self._timeline.reaching()
+        reaching: Any = self._timeline.reaching(self.judge.settings.least_ratio)
         if len(self._footage.back):
             reaching = np.union1d(reaching, self._footage.back)
         wakes: list[int] = reaching.tolist()

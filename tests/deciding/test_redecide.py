@@ -19,6 +19,7 @@ START_S = 1_763_802_000.0  # a Saturday, 09:00 UTC
 CALIBRATION = Calibration(np.random.default_rng(1).exponential(1.5, 360), 7200.0)
 LEFT = Zone("left", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)))
 RIGHT = replace(LEFT, name="right", points=((0.4, 0), (1, 0), (1, 1), (0.4, 1)), by="overlap")
+ALL = replace(LEFT, name="all", points=((0, 0), (1, 0), (1, 1), (0, 1)))
 MORNING = Schedule("UTC", (Hours.parse("sat 09:00-09:05"), Hours.parse("all 09:07-09:20")))
 
 
@@ -112,8 +113,20 @@ JUDGES = st.builds(
     cooldown_s=st.sampled_from([0.0, 10.0, 120.0]),
     leave_ratio=st.sampled_from([0.3, 0.7, 1.0]),
     update_every_s=st.sampled_from([0.0, 2.0]),
-    zones=st.sampled_from([(), (LEFT,), (replace(LEFT, kind="exclude"),), (RIGHT, LEFT)]),
+    zones=st.sampled_from(
+        [
+            (),
+            (LEFT,),
+            (replace(LEFT, kind="exclude"),),
+            (RIGHT, LEFT),
+            (replace(RIGHT, threshold_ratio=2.5), replace(LEFT, threshold_ratio=0.3)),
+            (replace(LEFT, alerts_per_day=900.0), replace(RIGHT, alerts_per_day=0.1), ALL),
+        ]
+    ),
     schedule=st.sampled_from([None, MORNING]),
+    cooldown=st.sampled_from(["interval", "idle"]),
+    most_per_hour=st.sampled_from([None, 1, 3]),
+    alert_ratio=st.sampled_from([1.0, 1.3, 3.0]),
 )
 
 
