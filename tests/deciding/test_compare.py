@@ -104,7 +104,7 @@ def test_other_footage_is_refused(
     ("options", "says"),
     [
         ((), "Give B"),
-        (("--set", "judge.cooldown=3"), "the keys are alerts_per_day, threshold, judge.min"),
+        (("--set", "judge.cool=3"), "the keys are alerts_per_day, threshold, judge.min"),
         (("--set", "judge.leave_ratio=3"), "judge.leave_ratio"),
         (("--set", "alerts_per_day=-1"), "above 0"),
     ],
