@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.event import EventDraft
+from alerts.judge import JudgeSettings
 from detectors.drift_timeline import DriftTimeline
 from streamer.deciding.redecide import Footage, Settings, redecide
 from streamer.deciding.replayed import ReplayedCamera, ReplayedSource
@@ -107,6 +108,7 @@ class CameraDocument:
             "today": _settings(camera.today),
             "chosen": _settings(self._chosen),
             "limited": bool(judge.zones) or judge.schedule is not None,
+            "restrained": _restrained(judge),
             "lowest_leave": self._lowest,
             "rates": [self._rate(k) for k in range(first + 1)],
             "sources": [self._packed(one, first) for one in self._sources],
@@ -255,3 +257,14 @@ def _settings(settings: Settings) -> dict[str, float]:
 def _packed(values: NDArray[Any], kind: str) -> str:
     """Numbers as base64 of their little-endian bytes."""
     return base64.b64encode(values.astype(kind).tobytes()).decode()
+
+
+def _restrained(judge: JudgeSettings) -> bool:
+    """Whether it holds back what the page's judge, which knows no more than hysteresis and rests,
+    would tell."""
+    return (
+        judge.cooldown != "interval"
+        or judge.most_per_hour is not None
+        or judge.alert_ratio != 1.0
+        or any(zone.threshold_ratio != 1.0 for zone in judge.zones)
+    )

@@ -293,6 +293,10 @@ class Page {
       notes.push("The camera drifted for long: how far that lifted the threshold is estimated here "
         + "from what it did when replayed. sorawatch tune computes it.");
     }
+    if (camera.restrained) {
+      notes.push("This page decides without caps, idle cooldown, severities and thresholds of zones, "
+        + "so it may show more than was told: sorawatch tune and compare know them.");
+    }
     if (camera.limited) notes.push("Zones and schedule are as they were when it was replayed.");
     this.get("notes").textContent = notes.join(" ");
     const signs = [["kept", "■ "], ["gained", "▲ "], ["lost", "□ "]].filter(
