@@ -57,6 +57,23 @@ def _seconds(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else _no_boolean(value)
 
 
+_SIZE = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kKMGT]?)(i?)B?\s*", re.ASCII)
+_POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_size(text: str) -> int:
+    """Bytes in "20G", "500M" or "2TiB"; ValueError for anything else."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError('expected a size, such as "20G", "500M" or "2TiB"')
+    unit: int = (1024 if match[3] else 1000) ** _POWERS[match[2]]
+    return round(float(match[1]) * unit)
+
+
+def _bytes(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else _no_boolean(value)
+
+
 def _anchored(path: Path, info: ValidationInfo) -> Path:
     """Relative paths are relative to the file that names them."""
     if "\0" in str(path):
@@ -136,6 +153,7 @@ def _read_by(read: Callable[..., object]) -> GetPydanticSchema:
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
 Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1)]
 AnchoredPath = Annotated[Path, AfterValidator(_anchored)]
 Endpoint = Annotated[str, AfterValidator(_zmq_endpoint)]
@@ -203,6 +221,18 @@ class HealthConfig(_Section):
 Corner = tuple[Number, Number]
 
 
+def _mask(corners: tuple[Corner, ...]) -> tuple[Corner, ...]:
+    try:
+        Zone("mask", corners)
+    except ValueError as exc:
+        raise ValueError(str(exc).replace("zone 'mask'", "a mask")) from exc
+    return corners
+
+
+Mask = Annotated[tuple[Corner, ...], AfterValidator(_mask)]
+"""A polygon of the picture: corners (x, y) as shares of it."""
+
+
 class ZoneConfig(_Section):
     """A part of the picture: a polygon that alerts come from alone, or never."""
 
@@ -267,6 +297,8 @@ class CameraConfig(_Section):
     learn_for_s: PositiveSeconds = Field(
         default=3600.0, validation_alias=AliasChoices("learn_for", "learn_for_s")
     )
+    masks: Annotated[tuple[Mask, ...], Field(max_length=50)] = ()
+    """Parts of the picture that nobody is to see: black before anything is analysed or kept."""
     detect: DetectOptions = DetectOptions()
     capture: CaptureOptions = CaptureOptions()
     health: HealthConfig = HealthConfig()
@@ -282,6 +314,33 @@ class CurveConfig(_Section):
     """A public key (40 characters, Z85) a line, of each subscriber that may listen."""
 
 
+class EvidenceConfig(_Section):
+    """Pictures and clips of events."""
+
+    folder: AnchoredPath
+    clips: bool = True
+    pre_roll_s: Annotated[Seconds, Field(le=120)] = 5.0
+    """A clip begins so long before its event."""
+    post_roll_s: Annotated[Seconds, Field(le=120)] = 5.0
+    longest_s: Annotated[PositiveSeconds, Field(le=600)] = 60.0
+    """No clip is longer than that."""
+    buffer: Annotated[Bytes, Field(ge=1_000_000)] = 16_000_000
+    """Memory for a camera's newest pictures, as JPEG."""
+    max_age_days: Number = Field(default=30.0, gt=0)
+    max_size: Bytes | None = 20_000_000_000
+    """Of all pictures and clips; the oldest events' go first."""
+    keep_free: Bytes = 1_000_000_000
+    """What has to stay free on the disk."""
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")
+    """What messages call the folder, where others serve it; None: they hold paths."""
+
+    @model_validator(mode="after")
+    def _longer(self) -> "EvidenceConfig":
+        if self.longest_s <= self.pre_roll_s + self.post_roll_s:
+            raise ValueError("longest_s: must be more than pre_roll_s and post_roll_s together")
+        return self
+
+
 class AlertsConfig(_Section):
     """Where alerts go."""
 
@@ -290,6 +349,8 @@ class AlertsConfig(_Section):
     outbox: AnchoredPath = Path("var/alerts.db")
     snapshots: AnchoredPath | None = None
     """Folder for a picture per alert; None: no pictures."""
+    evidence: EvidenceConfig | None = None
+    """Pictures and clips; in the place of `snapshots`."""
     max_events: Count = 100_000
     """The outbox forgets the oldest beyond this many."""
     max_age_days: Number = Field(default=30.0, gt=0)
@@ -303,6 +364,12 @@ class AlertsConfig(_Section):
                 check_address(getattr(self, key), key, curve=self.curve is not None)
             except ConfigError as exc:
                 raise ValueError(str(exc)) from exc
+        return self
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> "AlertsConfig":
+        if self.snapshots is not None and self.evidence is not None:
+            raise ValueError("snapshots: alerts.evidence has the pictures too: leave this out")
         return self
 
     @model_validator(mode="after")

@@ -67,6 +67,11 @@ class CalibratedJudge:
         """Whether something unusual goes on, be it announced already or not."""
         return self._judge.following
 
+    @property
+    def since_s(self) -> float | None:
+        """Since when something unusual goes on, UTC, be it announced or not; None: nothing does."""
+        return self._judge.state.start_s
+
     def step(self, seen: Observation, *, strange: bool) -> list[EventDraft]:
         """What is to be told after this frame; `strange`: it is not of the scene learned."""
         before_s = seen.utc_s if self._newest_s is None else self._newest_s

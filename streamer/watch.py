@@ -22,9 +22,9 @@ from streamer.capture.ring import FrameRing
 from streamer.capture.states import CameraState, StateChange
 from streamer.capture.windows import RingWindow, Walked, WindowCutter
 from streamer.config import CameraConfig
+from streamer.evidence.snapshots import PeakPicture, Snapshots
 from streamer.judging import CalibratedJudge, judge_settings, observation_of
 from streamer.learning import Learning
-from streamer.snapshots import PeakPicture, Snapshots
 from streamer.trace.row import PARTS, Gate, TraceRow, short
 
 log = logging.getLogger(__name__)
@@ -66,11 +66,13 @@ class CameraWatch:
         normality: Normality | None,
         provenance: Provenance,
         snapshots: Snapshots | None = None,
+        follow: Callable[[float | None], None] | None = None,
         record: Callable[[TraceRow], None] | None = None,
         key: str | None = None,
     ) -> None:
         """`config` is resolved. Without `normality` the camera learns first.
 
+        `follow`: hears since when something unusual goes on, and None when it does no more.
         `record`: is given a row for every frame, once there is a normality. `key`: its name in the
         detector, where that is not the camera's.
         """
@@ -90,6 +92,8 @@ class CameraWatch:
         self._detector = detector
         self._provenance = provenance
         self._snapshots = snapshots
+        self._follow = follow
+        self._followed_s: float | None = None
         self._record = record
         self._origin_ns: int | None = None  # of the media time that health goes by
         self._walked: Walked | None = None
@@ -182,6 +186,7 @@ class CameraWatch:
             observation_of(row, normality.calibration), strange=self._detector.strange(self.key)
         )
         drafts += self._tell_drift(self._judge.drift, utc_s)
+        self._tell_followed(self._judge)
         return drafts + self._pictured(made, score.value, seen)
 
     def _health_s(self, header: FrameHeader) -> float:
@@ -243,7 +248,14 @@ class CameraWatch:
         # It was last seen in the newest frame, whenever it was found that no more come.
         end_s = min(max(utc_s, self._newest_utc_s), self._newest_utc_s + 1)
         self._peak.forget()
-        return [self._with_picture(draft) for draft in self._judge.close(end_s, ended_by)]
+        drafts = [self._with_picture(draft) for draft in self._judge.close(end_s, ended_by)]
+        self._tell_followed(self._judge)
+        return drafts
+
+    def _tell_followed(self, judge: CalibratedJudge) -> None:
+        if self._follow is not None and judge.since_s != self._followed_s:
+            self._followed_s = judge.since_s
+            self._follow(judge.since_s)
 
     def _watch(self, normality: Normality) -> None:
         """Judge from now on by `normality`."""

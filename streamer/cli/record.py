@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import signal
 import threading
 import time
@@ -18,7 +17,7 @@ import click
 from sorawatch import ConfigError, SourceError
 from streamer.capture.states import CameraState, StateChange
 from streamer.cli.common import Progress, command, json_option, print_json, source_argument
-from streamer.config import CameraConfig, parse_duration, resolve
+from streamer.config import CameraConfig, parse_duration, parse_size, resolve
 from streamer.config_load import load_config
 from streamer.logs import set_up_logging
 from streamer.recording.budget import Budget
@@ -28,8 +27,6 @@ from streamer.recording.stream import StreamOptions
 
 log = logging.getLogger("streamer.record")
 
-_SIZE: Final = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([kKMGT]?)(i?)B?\s*", re.ASCII)
-_POWERS: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 _SHORTEST_S: Final = 1.0
 _LONGEST_S: Final = 86_400.0
 _WAIT_S: Final = 0.2
@@ -65,11 +62,10 @@ class _Size(click.ParamType[int]):
     ) -> int:
         if isinstance(value, int):
             return value
-        match = _SIZE.fullmatch(str(value))
-        if match is None:
-            self.fail('expected a size, such as "20G", "500M" or "2TiB"', param, ctx)
-        unit: int = (1024 if match[3] else 1000) ** _POWERS[match[2]]
-        return round(float(match[1]) * unit)
+        try:
+            return parse_size(str(value))
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
 
 
 @command(
@@ -162,6 +158,9 @@ def _cameras(what: str, names: tuple[str, ...], segment_s: float) -> dict[str, R
     for name in names:
         if name not in cameras:
             raise ConfigError(f"{what}: no camera {name!r} in it, but {', '.join(cameras)}")
+    for name, camera in cameras.items():
+        if camera.masks and (not names or name in names):
+            log.warning("%s: recorded as the camera sends it: its masks are not laid on", name)
     return {
         name: RecordCamera(camera.source, _settings(camera, segment_s))
         for name, camera in cameras.items()

@@ -1,5 +1,6 @@
 """A picture for each event: the frame where it was most unusual so far, with the place drawn in."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alerts.event import EventDraft
+from streamer.evidence.names import PART, PICTURE, evidence_path
 
 log = logging.getLogger(__name__)
 
@@ -42,33 +44,42 @@ class PeakPicture:
 class Snapshots:
     """Writes `<folder>/<camera>/<event id>.jpg`, replacing it when the event gets worse.
 
-    Camera names and event ids hold neither slashes nor dots that lead elsewhere: the
-    configuration and `alerts.event` see to that.
+    `failed`: pictures that could not be written. `problem`: why the last one could not, or "".
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing is made on disk before the first event."""
+    def __init__(self, folder: Path, link: Callable[[str, str, str], str] | None = None) -> None:
+        """Nothing is made on disk before the first event.
+
+        `link(camera, event_id, suffix)`: what messages call a file; its path where None.
+        """
         self._folder = folder
+        self._link = link
+        self.failed = 0
+        self.problem = ""
 
     def write(self, draft: EventDraft, picture: NDArray[np.uint8]) -> str | None:
         """Write the picture (h, w, 3) BGR of `draft`; its path, or None when that failed.
 
         A full disk is logged; the event goes out without a picture.
         """
-        path = self.path(draft)
+        try:
+            path = self.path(draft)
+        except ValueError as exc:
+            return self._failed(f"no picture: {exc}")
         marked = mark(picture, draft)
         done, jpeg = cv2.imencode(".jpg", marked, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         if not done:
-            log.error("%s: no JPEG could be made of the picture", draft.camera)
-            return None
-        part = path.with_suffix(".part")
+            return self._failed(f"{draft.camera}: no JPEG could be made of the picture")
+        part = path.with_suffix(PART)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(jpeg.tobytes())
             os.replace(part, path)
         except OSError as exc:
-            log.error("%s: cannot write the picture: %s", path, exc.strerror or exc)
-            return None
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            return self._failed(f"{path}: cannot write the picture: {exc.strerror or exc}")
+        self.problem = ""
         return str(path)
 
     def forget(self, before_utc_s: float) -> int:
@@ -89,13 +100,27 @@ class Snapshots:
         return removed
 
     def existing(self, draft: EventDraft) -> str | None:
-        """Path of the event's picture, if one was written and its folder can still be read."""
-        path = self.path(draft)
-        return str(path) if os.path.exists(path) else None  # Path.exists raises for some errors
+        """Path of the event's picture, if one was written and its folder can still be read.
+
+        Or its URL, where messages are to have that.
+        """
+        try:
+            path = self.path(draft)
+        except ValueError:
+            return None
+        if not os.path.exists(path):  # Path.exists raises for some errors
+            return None
+        return str(path) if self._link is None else self._link(draft.camera, draft.id, PICTURE)
 
     def path(self, draft: EventDraft) -> Path:
-        """Where the picture of an event goes."""
-        return self._folder / draft.camera / f"{draft.id}.jpg"
+        """Where the picture of an event goes; ValueError for names that cannot be a file's."""
+        return evidence_path(self._folder, draft.camera, draft.id, PICTURE)
+
+    def _failed(self, problem: str) -> str | None:
+        self.failed += 1
+        self.problem = problem
+        log.error("%s", problem)
+        return None
 
 
 def mark(picture: NDArray[np.uint8], draft: EventDraft) -> NDArray[np.uint8]:

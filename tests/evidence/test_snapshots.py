@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alerts.event import EventDraft, Explanation, Region
-from streamer.snapshots import Snapshots, mark
+from streamer.evidence.snapshots import Snapshots, mark
 
 
 def draft(camera: str = "gate", number: int = 1) -> EventDraft:
