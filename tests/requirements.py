@@ -6,6 +6,7 @@ import os
 WORDS = {
     "rtsp": ("rtsp", "gst", "gstreamer"),
     "footage": ("footage",),
+    "browser": ("browser", "chromium"),
     "train": ("torch", "onnxscript", "train"),
 }
 

@@ -17,6 +17,7 @@ from streamer.fit import fit
 QUICK = {"frozen_after_s": 2, "dark_after_s": 2, "tampered_after_s": 2}
 CONDITIONS = ("frozen", "dark", "tampered")
 CLIPS = ("busy-street.mp4", "car-detection.mp4")
+PRE_S = 2.0
 CUT_S = 10.5  # in the middle of the run
 LATE_S = 3.0
 
@@ -40,6 +41,7 @@ class Day:
     status: dict[str, Any]
     stopped_s: float
     left: list[str]
+    evidence: dict[str, Any]
     truth_s: tuple[float, float]
     available: bool | None
 
@@ -74,7 +76,9 @@ def day(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
     }
     # It is about how the event ends, not about how unusual it is.
     cameras["cut"] |= {"alerts_per_day": 5000, "judge": {"leave_ratio": 0.2}}
-    config = write_config(folder, cameras, health=QUICK)
+    evidence = {"folder": "evidence", "pre_roll_s": PRE_S, "post_roll_s": 2, "keep_free": 0}
+    alerts = {"snapshots": None, "evidence": evidence}
+    config = write_config(folder, cameras, health=QUICK, alerts=alerts)
     wrong = ("frozen", "dark", "covered", "turned")
     with running(config) as (program, heard):
         heard.until(
@@ -101,6 +105,7 @@ def day(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
         status,
         stopped_s,
         left,
+        evidence,
         (event.start_frame / FPS, event.end_frame / FPS),
         heard.available,
     )
@@ -136,6 +141,27 @@ def test_an_event_ends_with_its_camera(day: Day) -> None:
     assert (end["type"], end["ended_by"]) == ("end", "camera_lost")
     assert end["snapshot"] == new["snapshot"] is not None
     assert end["end_time"] - day.began_s["cut"] == pytest.approx(CUT_S, abs=1.5)
+
+
+def test_an_event_has_a_clip_with_seconds_before(day: Day) -> None:
+    """The last message of an alert names a film, there and whole, that begins before it did, also
+    where the camera was lost meanwhile; nothing half-written lies beside it."""
+    for camera in ("runner", "cut"):
+        end = day.of(camera, kind="anomaly", type="end")[-1]
+        assert end["clip"] is not None, day.evidence
+        clip = Path(end["clip"])
+        assert clip.with_suffix(".jpg") == Path(end["snapshot"])
+        film = read_film(clip)
+        assert film.event == end["id"]
+        assert film.start_utc_s <= end["start_time"] - PRE_S + 0.05
+        length_s = end["end_time"] - end["start_time"]
+        assert film.times_s[-1] >= PRE_S + length_s - 0.5
+        assert (film.pictures[0].shape[1], film.pictures[0].shape[0]) == SIZE
+        assert all(path.suffix in (".jpg", ".mp4") for path in clip.parent.iterdir())
+    assert day.evidence["problem"] == ""
+    assert 0 < max(day.evidence["buffer_bytes"].values()) < 16_000_000
+    assert day.evidence["pictures_missed"] == 0
+    assert "sorawatch_clips_written_total" in day.pages["/metrics"][1]
 
 
 @pytest.mark.parametrize(

@@ -197,15 +197,14 @@ class Clips:
                 return draft
             if draft.type != "end":
                 return _with_clip(draft, found)
-            if found.clip is None and self._maker is not None and not self._stopping:
+            if found.clip is None and not (self._off or self._stopping):
                 found.end = draft
                 patience_s = self._settings.post_roll_s + HOLD_S
                 found.give_up_s = time.monotonic() + patience_s
-                end_s = draft.end_time if draft.end_time is not None else draft.time
-                self._order({"op": "end", "camera": draft.camera, "id": draft.id, "end_s": end_s})
+                self._order(_end(draft))
                 return None
             if found.clip is None:
-                self._none(found, "died")
+                self._none(found, "off" if self._off else "stopped")
             del self._events[draft.id]
             return _with_clip(draft, found)
 
@@ -221,7 +220,9 @@ class Clips:
                     pause_s = min(2 * pause_s, _START_AGAIN_S[1])
                     self._start()
                 maker = self._maker
-                wait([self._bell.fileno(), *(maker.waitables if maker else ())], self._turn_s(now_s))
+                wait(
+                    [self._bell.fileno(), *(maker.waitables if maker else ())], self._turn_s(now_s)
+                )
                 self._bell.drain()
                 if maker is not None:
                     self._send(maker)
@@ -260,6 +261,8 @@ class Clips:
             for event_id, event in self._events.items():
                 if event.clip is None:
                     self._order(_begin(event_id, event))
+                    if event.end is not None:
+                        self._order(_end(event.end))
 
     def _send(self, maker: "_Process") -> None:
         while maker.takes:
@@ -391,6 +394,11 @@ class Clips:
 
 def _begin(event_id: str, event: _Event) -> Message:
     return {"op": "begin", "camera": event.camera, "id": event_id, "start_s": event.start_s}
+
+
+def _end(draft: EventDraft) -> Message:
+    end_s = draft.time if draft.end_time is None else draft.end_time
+    return {"op": "end", "camera": draft.camera, "id": draft.id, "end_s": end_s}
 
 
 def _with_clip(draft: EventDraft, event: _Event) -> EventDraft:
