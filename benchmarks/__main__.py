@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 ALL = ("capture", "ring", "reduce", "encoder", "alerts")
-NAMED_ONLY = ("live", "ped2", "reconnects", "soak")
+NAMED_ONLY = ("evidence", "live", "ped2", "reconnects", "soak")
 
 
 def main(names: list[str]) -> int:

@@ -36,7 +36,7 @@ from streamer.capture.windows import RingWindow
 from streamer.config import CameraConfig, Config, fingerprint, resolve
 from streamer.evidence.desk import Clips
 from streamer.evidence.keeper import Kept, keep, remove_unfinished
-from streamer.evidence.snapshots import Snapshots
+from streamer.evidence.snapshots import LiveSnapshots
 from streamer.http import StatusServer
 from streamer.metrics import Metrics
 from streamer.opening import (
@@ -90,7 +90,7 @@ class Pipeline:
         self._link = None if evidence is None else evidence_link(evidence)
         if evidence is not None:
             folder = evidence.folder
-        self._snapshots = None if folder is None else Snapshots(folder, self._link)
+        self._snapshots = None if folder is None else LiveSnapshots(folder, self._link)
         self._clips: Clips | None = None
         self._open: set[str] = set()
         self._kept = Kept(0, 0, 0)
@@ -113,6 +113,8 @@ class Pipeline:
             self._writer = stack.enter_context(
                 AlertWriter(settings, on_published=self._published, on_degraded=self._degraded)
             )
+            if self._snapshots is not None:
+                stack.enter_context(self._snapshots)
             evidence = self._config.alerts.evidence
             if evidence is not None:
                 self._chores.submit(remove_unfinished, evidence.folder)

@@ -1,5 +1,6 @@
 """The running program: a day in the life of a few cameras, and how it ends."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import cv2
 import pytest
+from evidence_rig import read_film
 from films import FPS, GOOD_S, SIZE, write_gone_wrong, write_ordinary, write_runner
 from footage import ROOT as FOOTAGE
 from program import Event, Remains, running, write_config
@@ -90,6 +92,7 @@ def day(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
         heard.until(
             lambda: all(heard.find(camera=name, state="offline") for name in ("cut", *wrong)), 40
         )
+        evidence = json.loads(program.get("/status")[1])["evidence"]
         remains = Remains(program)
         stopped_s = program.stop()
         left = remains.after(LATE_S)

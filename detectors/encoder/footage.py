@@ -219,11 +219,12 @@ def _motion(
 
 
 def _open(folder: Path, name: str, clip: str, camera: str, foreign: bool) -> Run:
-    parts = [
+    details, picks, flow, difference = (
         np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
         for part in ("details", *(f"{name}-{part}" for part in PARTS))
-    ]
-    return Run(clip, camera, float(name.split("-", maxsplit=1)[0]), *parts, foreign)
+    )
+    speed = float(name.split("-", maxsplit=1)[0])
+    return Run(clip, camera, speed, details, picks, flow, difference, foreign)
 
 
 def _key(path: Path, px: int, period_s: float, speeds: Sequence[float]) -> str:

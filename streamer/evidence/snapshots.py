@@ -3,8 +3,11 @@
 import contextlib
 import logging
 import os
+import queue
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -15,7 +18,11 @@ from streamer.evidence.names import PART, PICTURE, evidence_path
 
 log = logging.getLogger(__name__)
 
+PATIENCE_S: Final = 0.25
+"""How long the live path waits for the disk to take a picture."""
+
 _QUALITY = 88
+_REMEMBERED: Final = 10_000
 _COLOUR = (40, 60, 255)
 
 
@@ -70,14 +77,9 @@ class Snapshots:
         done, jpeg = cv2.imencode(".jpg", marked, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         if not done:
             return self._failed(f"{draft.camera}: no JPEG could be made of the picture")
-        part = path.with_suffix(PART)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(jpeg.tobytes())
-            os.replace(part, path)
+            self._store(path, jpeg.tobytes())
         except OSError as exc:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
             return self._failed(f"{path}: cannot write the picture: {exc.strerror or exc}")
         self.problem = ""
         return str(path)
@@ -116,11 +118,88 @@ class Snapshots:
         """Where the picture of an event goes; ValueError for names that cannot be a file's."""
         return evidence_path(self._folder, draft.camera, draft.id, PICTURE)
 
+    def _store(self, path: Path, jpeg: bytes) -> None:
+        """Put the file there, whole or not at all. Raises OSError."""
+        part = path.with_suffix(PART)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(jpeg)
+            os.replace(part, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+
     def _failed(self, problem: str) -> str | None:
         self.failed += 1
         self.problem = problem
         log.error("%s", problem)
         return None
+
+
+class LiveSnapshots(Snapshots):
+    """The same for the live path, which no disk may hold up. A context manager.
+
+    A thread writes. It is waited for, so that a message names a picture that is there; but no
+    longer than `PATIENCE_S`, and while it hangs not at all: those events have no picture. Asking
+    for a picture never touches the disk.
+    """
+
+    def __init__(self, folder: Path, link: Callable[[str, str, str], str] | None = None) -> None:
+        """As `Snapshots`."""
+        super().__init__(folder, link)
+        self._work: queue.SimpleQueue[tuple[Path, bytes] | None] = queue.SimpleQueue()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._error: OSError | None = None
+        self._written: dict[str, None] = {}
+        # A daemon: a disk that hangs must not keep the program from ending.
+        self._thread = threading.Thread(target=self._run, name="pictures", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Stop, unless the disk hangs."""
+        self._work.put(None)
+        self._thread.join(PATIENCE_S)
+
+    def write(self, draft: EventDraft, picture: NDArray[np.uint8]) -> str | None:
+        """As `Snapshots.write`, within `PATIENCE_S`."""
+        path = super().write(draft, picture)
+        if path is not None:
+            self._written[draft.id] = None
+            if len(self._written) > _REMEMBERED:
+                del self._written[next(iter(self._written))]
+        return path
+
+    def existing(self, draft: EventDraft) -> str | None:
+        """The picture's path or URL, if this has written one."""
+        if draft.id not in self._written:
+            return None
+        path = self.path(draft)
+        return str(path) if self._link is None else self._link(draft.camera, draft.id, PICTURE)
+
+    def _store(self, path: Path, jpeg: bytes) -> None:
+        if not self._idle.is_set():
+            raise OSError("the disk has not taken an earlier picture yet")
+        self._idle.clear()
+        self._work.put((path, jpeg))
+        if not self._idle.wait(PATIENCE_S):
+            raise OSError(f"the disk has not taken it within {PATIENCE_S:g} s")
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            self._error = None
+            try:
+                super()._store(*work)
+            except OSError as exc:
+                self._error = exc
+            self._idle.set()
 
 
 def mark(picture: NDArray[np.uint8], draft: EventDraft) -> NDArray[np.uint8]:
