@@ -5,6 +5,7 @@ the clip is there, or is known not to come: a few seconds, and never longer than
 the post-roll. Nothing else waits, and no thread of the live path ever does.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import signal
@@ -36,6 +37,7 @@ LEAVE_S: Final = 0.8
 """For what can still be made when the program stops."""
 
 _ORDERS: Final = 10_000
+_REMEMBERED: Final = 1_000
 _TURN_S: Final = 0.5
 _SILENT_S: Final = 30.0
 _START_AGAIN_S: Final = (1.0, 60.0)
@@ -110,6 +112,7 @@ class Clips:
         self._written = 0
         self._problem = ""
         self._state: dict[str, dict[str, int]] = {}
+        self._late: dict[str, str] = {}  # events that were told to have no clip: their cameras
         self._stopping = False
         self._maker: _Process | None = None
         self._off = ""  # why there are none at all
@@ -303,8 +306,11 @@ class Clips:
                 event.clip = self._link(event.camera, event_id, CLIP)
             elif event is not None and event.clip is None:
                 self._none(event, problem.partition(":")[0] if problem else "error", problem)
-        if event is None and problem is None:
-            log.info("the clip of %s came too late to be told of", event_id)
+            camera = self._late.pop(event_id, None)
+        if event is None and problem is None and camera is not None:
+            log.info("%s: the clip of %s came too late to be told of", camera, event_id)
+            with contextlib.suppress(OSError, ValueError):
+                evidence_path(self._settings.folder, camera, event_id, CLIP).unlink()
 
     def _release(self, now_s: float) -> None:
         """Tell the ends whose clip is there, or that have waited long enough."""
@@ -318,6 +324,9 @@ class Clips:
                         continue
                     self._none(event, "off" if self._off else "late")
                     self._order({"op": "forget", "camera": event.camera, "id": event_id})
+                    self._late[event_id] = event.camera
+                    if len(self._late) > _REMEMBERED:
+                        del self._late[next(iter(self._late))]
                 told.append(_with_clip(event.end, event))
                 del self._events[event_id]
         for draft in told:
