@@ -40,7 +40,6 @@ QUEUED_BYTES: Final = 64_000_000
 """What waits to be encoded, of all cameras together; a clip beyond that is dropped."""
 
 _ALIVE_EVERY_S: Final = 1.0
-_NICENESS: Final = 5
 _ENCODING_NICENESS: Final = 15
 _LOOK_S: Final = (0.05, 0.5)  # into the rings, at least and at most this often
 
@@ -51,7 +50,6 @@ def evidence_main(connection: Connection, settings: ClipSettings, log_level: int
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(_NICENESS)
     cv2.setNumThreads(1)
     sending = threading.Lock()
 
