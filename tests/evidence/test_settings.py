@@ -61,7 +61,7 @@ def test_mistakes_are_told(tmp_path: Path, evidence: dict[str, Any], told: str) 
 
 def test_one_folder_for_pictures(tmp_path: Path) -> None:
     """`snapshots` beside `evidence` would be a second folder, and is refused."""
-    with pytest.raises(ConfigError, match="alerts.snapshots: alerts.evidence has the pictures"):
+    with pytest.raises(ConfigError, match=r"alerts\.evidence has the pictures"):
         load_config(write(tmp_path, {"folder": "e"}, snapshots="s"))
 
 
