@@ -40,7 +40,7 @@ QUEUED_BYTES: Final = 64_000_000
 """What waits to be encoded, of all cameras together; a clip beyond that is dropped."""
 
 _ALIVE_EVERY_S: Final = 1.0
-_ENCODING_NICENESS: Final = 15
+_ENCODING_NICENESS: Final = 10
 _LOOK_S: Final = (0.05, 0.5)  # into the rings, at least and at most this often
 
 
