@@ -240,7 +240,8 @@ class _Maker:
         except ResourceError as exc:
             log.warning("%s: no clips: %s", name, exc)
             return
-        self._cameras[name] = Watched(attached, Cutter(self._settings), fps)
+        oldest = max(0, attached.written - attached.slots + 1)
+        self._cameras[name] = Watched(attached, Cutter(self._settings), fps, next_seq=oldest)
 
     def _remove(self, name: str) -> None:
         watched = self._cameras.pop(name)

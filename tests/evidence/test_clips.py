@@ -86,6 +86,7 @@ def test_an_event_ends_with_its_clip(tmp_path: Path) -> None:
         status = d.clips.status
     assert end.clip == str(tmp_path / "gate" / f"{new.id}.mp4")
     assert (status.written, status.dropped, status.problem) == (1, {}, "")
+    assert status.missed == 0
     film = read_film(Path(end.clip))
     assert film.event == new.id
     assert (film.codec, film.pix_fmt, film.moov_first) == ("h264", "yuv420p", True)
