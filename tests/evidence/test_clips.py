@@ -20,6 +20,7 @@ from streamer.evidence import clip, process
 from streamer.evidence import desk as desk_module
 from streamer.evidence.clip import find_encoder, write_clip
 from streamer.evidence.cutter import ClipSettings, Cut, Cutter
+from streamer.evidence.keeper import remove_unfinished
 from streamer.evidence.names import evidence_path
 from streamer.evidence.process import Encoding
 from streamer.evidence.reel import STILL_EVERY_S, Changes, Reel, Still, compress
@@ -170,6 +171,7 @@ def test_killed_in_the_middle_of_a_clip(
     assert "died" in status.problem
     assert "died" in caplog.text
     assert os.listdir(tmp_path / "gate") == [f"{new.id}.mp4.part"]
+    assert remove_unfinished(tmp_path) == 1, "so does the next start"
 
 
 def no_encoder_main(connection: Connection, settings: ClipSettings, log_level: int) -> NoReturn:
