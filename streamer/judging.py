@@ -68,8 +68,8 @@ class CalibratedJudge:
         return self._judge.following
 
     @property
-    def since_s(self) -> float | None:
-        """Since when something unusual goes on, UTC, be it announced or not; None: nothing does."""
+    def following_since_s(self) -> float | None:
+        """Start of what is unusual now, UTC seconds; None while nothing is."""
         return self._judge.state.start_s
 
     def step(self, seen: Observation, *, strange: bool) -> list[EventDraft]:

@@ -253,9 +253,10 @@ class CameraWatch:
         return drafts
 
     def _tell_followed(self, judge: CalibratedJudge) -> None:
-        if self._follow is not None and judge.since_s != self._followed_s:
-            self._followed_s = judge.since_s
-            self._follow(judge.since_s)
+        since_s = judge.following_since_s
+        if self._follow is not None and since_s != self._followed_s:
+            self._followed_s = since_s
+            self._follow(since_s)
 
     def _watch(self, normality: Normality) -> None:
         """Judge from now on by `normality`."""

@@ -90,11 +90,15 @@ class Cutter:
     def add(self, still: Still) -> None:
         """Take the newest picture."""
         settings = self._settings
-        keep_s = still.utc_s - settings.pre_roll_s - LAG_S
-        if self._since_s is not None:
-            keep_s = min(keep_s, self._since_s - settings.pre_roll_s)
+        recent_s = keep_s = still.utc_s - settings.pre_roll_s - LAG_S
         for take in self._takes.values():
             keep_s = min(keep_s, take.from_s)
+        if self._since_s is not None:
+            from_s = self._since_s - settings.pre_roll_s
+            if not self._takes and from_s + settings.longest_s < recent_s:
+                # What goes on for so long may be told of yet, but its clip would end there.
+                self.reel.drop_between(from_s + settings.longest_s, recent_s)
+            keep_s = min(keep_s, from_s)
         self.reel.add(still, keep_s)
 
     def due(self, seen_utc_s: float | None, mono_s: float, *, all_: bool = False) -> Sequence[Cut]:

@@ -108,6 +108,19 @@ class Reel:
         while self.bytes > self.limit and len(stills) > 1:
             self._thin()
 
+    def drop_between(self, after_utc_s: float, before_utc_s: float) -> None:
+        """Let go of those after the one time that were needed before the other only."""
+        stills = self._stills
+        kept = [
+            still
+            for at, still in enumerate(stills)
+            if still.utc_s <= after_utc_s
+            or at + 1 == len(stills)
+            or stills[at + 1].utc_s > before_utc_s
+        ]
+        if len(kept) < len(stills):
+            self._stills, self.bytes = kept, total_bytes(kept)
+
     def cut(self, from_utc_s: float, to_utc_s: float) -> tuple[Still, ...]:
         """The pictures that show what was from then to then: the first is the one before that."""
         stills = self._stills

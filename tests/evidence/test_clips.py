@@ -303,6 +303,23 @@ def test_a_reel_has_a_size() -> None:
     assert len(reel) == 1
 
 
+def test_what_is_unusual_for_an_hour_leaves_room(tmp_path: Path) -> None:
+    """Something that is told of only after an hour has a clip of its beginning, and what comes
+    after it has its seconds before: neither is thinned for the hour between them."""
+    cutter = Cutter(ClipSettings(tmp_path, 5.0, 5.0, 20.0, buffer_bytes=300_000))
+    cutter.follow(10.0)
+    for number in range(5 * 3600):
+        cutter.add(Still(number / 5, number / 5, bytes(1000)))
+    assert cutter.reel.thinned == 0
+    assert len(cutter.reel) < 200
+    cutter.begin("late", 10.0)
+    cutter.begin("next", 3599.0)
+    (late,) = cutter.due(3599.8, 0.0)
+    assert (late.stills[0].utc_s, late.stills[-1].utc_s, len(late.stills)) == (5.0, 25.0, 101)
+    (after,) = cutter.due(None, 0.0, all_=True)
+    assert (after.stills[0].utc_s, len(after.stills)) == (3594.0, 30)
+
+
 def test_pictures_of_any_size_become_a_film(tmp_path: Path) -> None:
     """Odd sides, a size that changes, and a picture that is broken."""
     jpegs = [compress(picture(n, *size)) for n, size in enumerate([(101, 57), (64, 90), (101, 57)])]
