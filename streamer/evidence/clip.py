@@ -18,7 +18,7 @@ from streamer.evidence.reel import Still
 from streamer.recording.disk import sync_folder
 
 ENCODERS: Final = {
-    "libx264": {"preset": "veryfast", "crf": "23"},
+    "libx264": {"preset": "superfast", "crf": "24"},
     "libopenh264": {},
 }
 """Which of FFmpeg's encoders make H.264 in software, and how; the first that is there is used."""

@@ -30,7 +30,7 @@ from streamer.evidence.process import evidence_main
 
 log = logging.getLogger(__name__)
 
-HOLD_S: Final = 10.0
+HOLD_S: Final = 20.0
 """For a clip to be encoded and written once its last picture is there."""
 
 LEAVE_S: Final = 0.8
