@@ -59,6 +59,11 @@ class Day:
             and all(event.get(name) == value for name, value in fields.items())
         ]
 
+    def end_of(self, new: Event) -> Event:
+        """The last message about an event, which may come when the film has begun once more."""
+        (end,) = (e for e in self.events if (e["id"], e["type"]) == (new["id"], "end"))
+        return end
+
 
 @pytest.fixture(scope="module")
 def day(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
@@ -139,8 +144,8 @@ def test_a_runner_is_told_with_a_picture(day: Day) -> None:
 
 def test_an_event_ends_with_its_camera(day: Day) -> None:
     """What is unusual when the camera goes ends then, and says that the camera was lost."""
-    *_, end = day.of("cut", kind="anomaly")
-    (new,) = day.of("cut", kind="anomaly", type="new", id=end["id"])
+    new = day.of("cut", kind="anomaly", type="new")[-1]
+    end = day.end_of(new)
     assert (end["type"], end["ended_by"]) == ("end", "camera_lost")
     assert end["snapshot"] == new["snapshot"] is not None
     assert end["end_time"] - day.began_s["cut"] == pytest.approx(CUT_S, abs=1.5)
@@ -150,7 +155,7 @@ def test_an_event_has_a_clip_with_seconds_before(day: Day) -> None:
     """The last message of an alert names a film, there and whole, that begins before it did, also
     where the camera was lost meanwhile; nothing half-written lies beside it."""
     for camera in ("runner", "cut"):
-        end = day.of(camera, kind="anomaly", type="end")[-1]
+        end = day.end_of(day.of(camera, kind="anomaly", type="new")[-1])
         assert end["clip"] is not None, day.evidence
         clip = Path(end["clip"])
         assert clip.with_suffix(".jpg") == Path(end["snapshot"])

@@ -75,13 +75,16 @@ class Cutter:
         from_s = start_utc_s - self._settings.pre_roll_s
         self._takes[event_id] = _Take(from_s, from_s + self._settings.longest_s)
 
-    def end(self, event_id: str, end_utc_s: float, mono_s: float) -> None:
-        """The event ended then; without effect where its clip has been cut."""
+    def end(self, event_id: str, end_utc_s: float, mono_s: float, *, lost: bool = False) -> None:
+        """The event ended then; without effect where its clip has been cut.
+
+        `lost`: with its camera, so that no post-roll is waited for.
+        """
         take = self._takes.get(event_id)
         if take is not None:
             post_s = self._settings.post_roll_s
             take.to_s = min(take.to_s, end_utc_s + post_s)
-            take.due_s = mono_s + post_s + PATIENCE_S
+            take.due_s = mono_s if lost else mono_s + post_s + PATIENCE_S
 
     def forget(self, event_id: str) -> None:
         """The event is to have no clip after all."""

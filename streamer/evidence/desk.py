@@ -407,7 +407,8 @@ def _begin(event_id: str, event: _Event) -> Message:
 
 def _end(draft: EventDraft) -> Message:
     end_s = draft.time if draft.end_time is None else draft.end_time
-    return {"op": "end", "camera": draft.camera, "id": draft.id, "end_s": end_s}
+    lost = draft.ended_by != "over"
+    return {"op": "end", "camera": draft.camera, "id": draft.id, "end_s": end_s, "lost": lost}
 
 
 def _with_clip(draft: EventDraft, event: _Event) -> EventDraft:

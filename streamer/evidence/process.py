@@ -229,7 +229,8 @@ class _Maker:
         elif op == "begin":
             cutter.begin(message["id"], message["start_s"])
         elif op == "end":
-            cutter.end(message["id"], message["end_s"], time.monotonic())
+            now_s, lost = time.monotonic(), message["lost"]
+            cutter.end(message["id"], message["end_s"], now_s, lost=lost)
         elif op == "forget":
             cutter.forget(message["id"])
             self._unwanted.append(message["id"])
