@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 ALL = ("capture", "ring", "reduce", "encoder", "alerts", "feedback", "replay")
-NAMED_ONLY = ("durability", "live", "ped2", "reconnects", "sinks", "soak")
+NAMED_ONLY = ("durability", "evidence", "live", "ped2", "reconnects", "sinks", "soak")
 
 
 def main(names: list[str]) -> int:

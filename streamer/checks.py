@@ -12,12 +12,13 @@ from typing import Literal
 from alerts.outbox import is_outbox
 from alerts.sinks.sinks import check_sink
 from detectors import normality
-from sorawatch import SorawatchError
+from sorawatch import ResourceError, SorawatchError
 from streamer.ask import ask_status
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.source import Source, SourceKind
-from streamer.config import CameraConfig, Config, HostPort, parse_host_port, resolve
+from streamer.config import CameraConfig, Config, EvidenceConfig, HostPort, parse_host_port, resolve
 from streamer.config_sinks import MqttSinkConfig, ScriptSinkConfig, WebhookSinkConfig
+from streamer.evidence.clip import find_encoder
 from streamer.learning import shared
 from streamer.status import duration, read_status
 
@@ -47,11 +48,23 @@ def check_config(config: Config) -> list[Finding]:
     if config.alerts.snapshots is not None:
         found += _folder("alerts.snapshots", config.alerts.snapshots)
     found += _sinks(config)
+    found += _evidence(config.alerts.evidence)
     learners: dict[Path, str] = {}
     for name, camera in resolve(config).items():
         found += _source(f"cameras.{name}.source", camera.source)
         found += _normal(name, camera, encoder, learners)
     return found
+
+
+def _evidence(evidence: EvidenceConfig | None) -> Iterator[Finding]:
+    if evidence is None:
+        return
+    yield from _folder("alerts.evidence.folder", evidence.folder)
+    if evidence.clips:
+        try:
+            find_encoder()
+        except ResourceError as exc:
+            yield Finding("note", "alerts.evidence.clips", str(exc))
 
 
 def _problem(key: str, text: object) -> Finding:

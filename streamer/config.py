@@ -30,6 +30,7 @@ from sorawatch import ConfigError
 from streamer.capture.source import Source
 from streamer.config_fields import (
     AnchoredPath,
+    Bytes,
     Count,
     Number,
     PositiveSeconds,
@@ -169,6 +170,18 @@ class HealthConfig(_Section):
 Corner = tuple[Number, Number]
 
 
+def _mask(corners: tuple[Corner, ...]) -> tuple[Corner, ...]:
+    try:
+        Zone("mask", corners)
+    except ValueError as exc:
+        raise ValueError(str(exc).replace("zone 'mask'", "a mask")) from exc
+    return corners
+
+
+Mask = Annotated[tuple[Corner, ...], AfterValidator(_mask)]
+"""A polygon of the picture: corners (x, y) as shares of it."""
+
+
 class ZoneConfig(_Section):
     """A part of the picture: a polygon that alerts come from alone, or never."""
 
@@ -249,6 +262,8 @@ class CameraConfig(_Section):
     learn_for_s: PositiveSeconds = Field(
         default=3600.0, validation_alias=AliasChoices("learn_for", "learn_for_s")
     )
+    masks: Annotated[tuple[Mask, ...], Field(max_length=50)] = ()
+    """Parts of the picture that nobody is to see: black before anything is analysed or kept."""
     detect: DetectOptions = DetectOptions()
     capture: CaptureOptions = CaptureOptions()
     health: HealthConfig = HealthConfig()
@@ -264,6 +279,33 @@ class CurveConfig(_Section):
     """A public key (40 characters, Z85) a line, of each subscriber that may listen."""
 
 
+class EvidenceConfig(_Section):
+    """Pictures and clips of events."""
+
+    folder: AnchoredPath
+    clips: bool = True
+    pre_roll_s: Annotated[Seconds, Field(le=120)] = 5.0
+    """A clip begins so long before its event."""
+    post_roll_s: Annotated[Seconds, Field(le=120)] = 5.0
+    longest_s: Annotated[PositiveSeconds, Field(le=600)] = 60.0
+    """No clip is longer than that."""
+    buffer: Annotated[Bytes, Field(ge=1_000_000)] = 16_000_000
+    """Memory for a camera's newest pictures, as JPEG."""
+    max_age_days: Number = Field(default=30.0, gt=0)
+    max_size: Bytes | None = 20_000_000_000
+    """Of all pictures and clips; the oldest events' go first."""
+    keep_free: Bytes = 1_000_000_000
+    """What has to stay free on the disk."""
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")
+    """What messages call the folder, where others serve it; None: they hold paths."""
+
+    @model_validator(mode="after")
+    def _longer(self) -> "EvidenceConfig":
+        if self.longest_s <= self.pre_roll_s + self.post_roll_s:
+            raise ValueError("longest_s: must be more than pre_roll_s and post_roll_s together")
+        return self
+
+
 class AlertsConfig(_Section):
     """Where alerts go."""
 
@@ -272,6 +314,8 @@ class AlertsConfig(_Section):
     outbox: AnchoredPath = Path("var/alerts.db")
     snapshots: AnchoredPath | None = None
     """Folder for a picture per alert; None: no pictures."""
+    evidence: EvidenceConfig | None = None
+    """Pictures and clips; in the place of `snapshots`."""
     max_events: Count = 100_000
     """The outbox forgets the oldest beyond this many."""
     max_size: Size = 500_000_000
@@ -296,6 +340,12 @@ class AlertsConfig(_Section):
                 )
             except ConfigError as exc:
                 raise ValueError(str(exc)) from exc
+        return self
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> "AlertsConfig":
+        if self.snapshots is not None and self.evidence is not None:
+            raise ValueError("snapshots: alerts.evidence has the pictures too: leave this out")
         return self
 
     @model_validator(mode="after")

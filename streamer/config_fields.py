@@ -81,6 +81,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=
 PositiveSeconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, allow_inf_nan=False)]
 Number = Annotated[float, BeforeValidator(no_boolean), Field(allow_inf_nan=False)]
 Count = Annotated[int, BeforeValidator(no_boolean), Field(ge=1)]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=0)]
 Size = Annotated[int, BeforeValidator(_bytes), Field(ge=1_000_000)]
 AnchoredPath = Annotated[Path, AfterValidator(anchored)]
 

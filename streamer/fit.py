@@ -13,6 +13,7 @@ from detectors.encoder.providers import Device
 from detectors.encoder.session import EncoderSession
 from detectors.fitting import NormalityFitter
 from sorawatch import ConfigError, ResourceError, SourceError
+from streamer.capture.masks import Polygon
 from streamer.capture.source import Source
 from streamer.reading import SourceReader
 
@@ -53,11 +54,13 @@ def fit(
     encoder: Path | None = None,
     use_encoder: bool = True,
     device: Device = "auto",
+    masks: Sequence[Polygon] = (),
     on_progress: Callable[[FitProgress], None] = lambda _progress: None,
 ) -> FitReport:
     """Learn from `sources`, one after the other, and write `out` (atomically, at the end).
 
-    `fps`: frames analysed a second; use what the camera will be watched with.
+    `fps`, `masks`: frames analysed a second, what nobody is to see of them; use what the camera
+    will be watched with.
     `seconds`: of footage to learn from in all; required when a source is live, since it never ends.
     Raises ConfigError where that is missing, SourceError for a source that cannot be opened or
     gives no frame, or whose pictures are of another shape than those before, NormalityError when
@@ -73,7 +76,9 @@ def fit(
     started_s = time.monotonic()
     session = EncoderSession(encoder, device, 1) if use_encoder else None
     fitter = NormalityFitter(session, out.stem)
-    read = learn_from(sources, fitter, fps, seconds=seconds, on_progress=on_progress).sources
+    read = learn_from(
+        sources, fitter, fps, seconds=seconds, masks=masks, on_progress=on_progress
+    ).sources
     normality = fitter.finish()
     normality.save(out)
     took_s = time.monotonic() - started_s
@@ -94,14 +99,15 @@ def learn_from(
     fps: float,
     *,
     seconds: float | None = None,
+    masks: Sequence[Polygon] = (),
     on_progress: Callable[[FitProgress], None] = lambda _progress: None,
 ) -> Learned:
     """Give `fitter` the footage of `sources`, one after the other, as the live path sees it.
 
-    `fps`, `seconds` and what is raised as in `fit`.
+    `fps`, `seconds`, `masks` and what is raised as in `fit`.
     """
     read, shape = 0, None
-    with Detector(fitter.encoder) as detector, SourceReader(sources, fps) as reader:
+    with Detector(fitter.encoder) as detector, SourceReader(sources, fps, masks) as reader:
         detector.add(_CAMERA, None, fitter)
         for index, seen in reader.windows():
             if read != index + 1:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, ge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streamer.status import CameraStatus, ProgramStatus, SinkStatus
+from streamer.status import CameraStatus, EvidenceStatus, ProgramStatus, SinkStatus
 
 STATES = ("connecting", "online", "stalled", "offline")
 _INFERENCE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -92,6 +92,8 @@ class _StatusCollector(Collector):
         yield queues
         yield from _camera_metrics(status)
         yield from _sink_metrics(status)
+        if status.evidence is not None:
+            yield from _evidence_metrics(status.evidence)
 
 
 def _camera_metrics(status: ProgramStatus) -> Iterator[Metric]:
@@ -158,6 +160,34 @@ def _sink_metrics(status: ProgramStatus) -> Iterator[Metric]:
             if number is not None:
                 metric.add_metric([sink.name, sink.type], number)
         yield metric
+
+
+def _evidence_metrics(evidence: EvidenceStatus) -> Iterator[Metric]:
+    yield _count("sorawatch_clips_written", "Clips of events written", evidence.clips_written)
+    dropped = CounterMetricFamily(
+        "sorawatch_clips_dropped", "Events without a clip, by reason", labels=["reason"]
+    )
+    for reason, count in sorted(evidence.clips_dropped.items()):
+        dropped.add_metric([reason], count)
+    yield dropped
+    yield _gauge("sorawatch_clips_waiting", "Ends that wait for a clip", evidence.clips_waiting)
+    yield _count(
+        "sorawatch_pictures_failed", "Pictures of events not written", evidence.pictures_failed
+    )
+    yield _count(
+        "sorawatch_evidence_thinned", "Buffered pictures given up", evidence.pictures_thinned
+    )
+    yield _count(
+        "sorawatch_evidence_missed", "Pictures not looked at in time", evidence.pictures_missed
+    )
+    yield _gauge("sorawatch_evidence_bytes", "Pictures and clips on disk", evidence.bytes)
+    yield _gauge("sorawatch_evidence_ok", "0 while pictures or clips fail", not evidence.problem)
+    buffers = GaugeMetricFamily(
+        "sorawatch_evidence_buffer_bytes", "Newest pictures in memory", labels=["camera"]
+    )
+    for camera, size in sorted(evidence.buffer_bytes.items()):
+        buffers.add_metric([camera], size)
+    yield buffers
 
 
 def _has(condition: str, camera: CameraStatus) -> float:

@@ -3,7 +3,7 @@
 What cannot work is said at the start, with the key that it stands under, not in the night.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from alerts.curve import CurveSettings
@@ -14,7 +14,10 @@ from detectors.normality import Normality, load
 from sorawatch import ConfigError, NormalityError
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.settings import CaptureSettings
-from streamer.config import AlertsConfig, CameraConfig, DetectConfig
+from streamer.config import AlertsConfig, CameraConfig, DetectConfig, EvidenceConfig
+from streamer.evidence.cutter import ClipSettings
+from streamer.evidence.keeper import Bounds
+from streamer.evidence.names import evidence_path
 from streamer.learning import shared
 
 
@@ -73,7 +76,37 @@ def capture_settings(camera: CameraConfig) -> CaptureSettings:
         read_timeout_s=capture.read_timeout_s,
         stall_after_s=capture.stall_after_s,
         backoff_max_s=capture.backoff_max_s,
+        masks=camera.masks,
     )
+
+
+def clip_settings(evidence: EvidenceConfig) -> ClipSettings:
+    """How clips are made."""
+    return ClipSettings(
+        folder=evidence.folder,
+        pre_roll_s=evidence.pre_roll_s,
+        post_roll_s=evidence.post_roll_s,
+        longest_s=evidence.longest_s,
+        buffer_bytes=evidence.buffer,
+        keep_free_bytes=evidence.keep_free,
+    )
+
+
+def evidence_bounds(evidence: EvidenceConfig) -> Bounds:
+    """What pictures and clips may take."""
+    return Bounds(evidence.max_age_days * 86_400, evidence.max_size, evidence.keep_free)
+
+
+def evidence_link(evidence: EvidenceConfig) -> Callable[[str, str, str], str]:
+    """What messages call a file: given camera, event id and suffix."""
+
+    def link(camera: str, event_id: str, suffix: str) -> str:
+        path = evidence_path(evidence.folder, camera, event_id, suffix)
+        if evidence.base_url is None:
+            return str(path)
+        return f"{evidence.base_url.rstrip('/')}/{camera}/{event_id}{suffix}"
+
+    return link
 
 
 def writer_settings(alerts: AlertsConfig) -> WriterSettings:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Self
 
 from sorawatch import SourceError
 from streamer.capture.doorbell import Doorbell, wait
+from streamer.capture.masks import Polygon
 from streamer.capture.ring import FrameRing
 from streamer.capture.settings import CaptureSettings
 from streamer.capture.source import Source
@@ -95,8 +96,11 @@ class SourceReader:
     `frames_read`: for each source that was read to its end, how many frames its decoder gave.
     """
 
-    def __init__(self, sources: Sequence[Source], fps: float) -> None:
-        """`fps`: frames analysed a second."""
+    def __init__(
+        self, sources: Sequence[Source], fps: float, masks: Sequence[Polygon] = ()
+    ) -> None:
+        """`fps`: frames analysed a second. `masks`: what nobody is to see of them."""
+        self._masks = tuple(masks)
         self._sources = sources
         self._fps = fps
         self._states: SimpleQueue[StateChange] = SimpleQueue()
@@ -156,7 +160,10 @@ class SourceReader:
             return
         source = self._sources[index]
         settings = CaptureSettings(
-            fps=self._fps, mode="drop" if source.live else "wait", once=not source.live
+            fps=self._fps,
+            mode="drop" if source.live else "wait",
+            once=not source.live,
+            masks=self._masks,
         )
         opened = self._open[index] = OpenSource(index, source, self)
         self._supervisor.add(CameraSpec(str(index), source, settings), opened.ring)

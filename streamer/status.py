@@ -88,6 +88,29 @@ class SinkStatus(_Value):
     """What went wrong last."""
 
 
+class EvidenceStatus(_Value):
+    """Pictures and clips of events. Counts are since the program's start."""
+
+    clips_written: int = 0
+    clips_dropped: Mapping[str, int] = {}
+    """Events without a clip, by reason: behind (too many at once), disk, missed (no pictures of
+    that time), empty, error, late, died (the process that makes them), off, stopped."""
+    clips_waiting: int = 0
+    """Ends that are held back until their clip is there."""
+    pictures_failed: int = 0
+    buffer_bytes: Mapping[str, int] = {}
+    """Memory for the newest pictures of each camera, as JPEG."""
+    pictures_thinned: int = 0
+    """Of those, given up for want of room: clips have fewer pictures a second."""
+    pictures_missed: int = 0
+    """Overwritten in the ring before they were looked at."""
+    files: int = 0
+    bytes: int = 0
+    """What the folder held when it was last looked through."""
+    problem: str = ""
+    """What is wrong now, one line; events go out all the same, without pictures or clips."""
+
+
 class ProgramStatus(_Value):
     """The whole program. What stands in `problems` keeps it from being ready."""
 
@@ -109,6 +132,8 @@ class ProgramStatus(_Value):
     sinks: Annotated[Sequence[SinkStatus], _TUPLE] = ()
     """Where alerts go beside ZeroMQ. One that fails does not make the program unready."""
     control: str | None = None
+    evidence: EvidenceStatus | None = None
+    """None: neither pictures nor clips are wanted."""
 
     @property
     def live(self) -> bool:
@@ -155,6 +180,8 @@ def render_status(status: ProgramStatus) -> str:
         if text is not None
     ]
     said += [_sink_line(sink) for sink in status.sinks]
+    if status.evidence is not None and status.evidence.problem:
+        said.append(f"evidence: {status.evidence.problem}")
     return "\n".join([head, "", *lines, *([""] if said else []), *said])
 
 

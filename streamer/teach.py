@@ -1,6 +1,6 @@
 """`sorawatch normal`: teach a normality file that something is normal, and take that back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from detectors.lessons import LONGEST_NOTE, Lesson
 from detectors.normality import Normality, load
 from detectors.teaching import Teacher
 from sorawatch import ConfigError, NormalityError
+from streamer.capture.masks import Polygon
 from streamer.capture.source import Source
 from streamer.reading import SourceReader
 
@@ -41,14 +42,15 @@ def teach(
     fps: float = 5.0,
     encoder: Path | None = None,
     device: Device = "auto",
+    masks: Sequence[Polygon] = (),
     on_progress: Callable[[float], None] = lambda _t_s: None,
 ) -> TeachReport:
     """Teach `file` that `source` is normal from `from_s` to `to_s`, seconds of its own time.
 
-    What was in `file` is kept beside it as FILE.bak. Raises ConfigError for a live source, a span
-    that `source` does not have and a `note` too long, SourceError for one that cannot be read,
-    NormalityError where there is nothing to teach or the footage is not like that learned from;
-    `file` is then what it was.
+    `masks`: those of the camera. What was in `file` is kept beside it as FILE.bak. Raises
+    ConfigError for a live source, a span that `source` does not have and a `note` too long,
+    SourceError for one that cannot be read, NormalityError where there is nothing to teach or the
+    footage is not like that learned from; `file` is then what it was.
     """
     if source.live:
         raise ConfigError(f"{source.masked} is live: teach from a recording")
@@ -62,7 +64,7 @@ def teach(
     teacher = Teacher(old, session)
     t_s = 0.0
     try:
-        with SourceReader([source], fps) as reader:
+        with SourceReader([source], fps, masks) as reader:
             for _, seen in reader.windows():
                 t_s = seen.window.times_s[-1]
                 teacher.see(seen.window, teach=from_s <= t_s <= to_s)
@@ -74,7 +76,7 @@ def teach(
         raise NormalityError(f"{file}: {source.masked}: {exc}") from exc
     replace_file(file, new)
     lesson = new.lessons.all[-1]
-    after = _highest(new, session, source, fps, from_s, to_s)
+    after = _highest(new, session, source, fps, masks, from_s, to_s)
     return TeachReport(file, lesson.id, len(lesson), teacher.highest, after)
 
 
@@ -104,12 +106,13 @@ def _highest(
     session: EncoderSession | None,
     source: Source,
     fps: float,
+    masks: Sequence[Polygon],
     from_s: float,
     to_s: float,
 ) -> float:
     """The largest score of the footage, as the program that watches would give it."""
     highest = 0.0
-    with Detector(session) as detector, SourceReader([source], fps) as reader:
+    with Detector(session) as detector, SourceReader([source], fps, masks) as reader:
         detector.add(_CAMERA, normality)
         for _, seen in reader.windows():
             score = detector.step([(_CAMERA, seen.window)])[0]

@@ -24,9 +24,9 @@ from streamer.capture.states import CameraState, StateChange
 from streamer.capture.windows import RingWindow, Walked, WindowCutter
 from streamer.config import CameraConfig
 from streamer.event_memory import EventMemory, Recollection
+from streamer.evidence.snapshots import PeakPicture, Snapshots
 from streamer.judging import CalibratedJudge, judge_settings, observation_of
 from streamer.learning import Learning
-from streamer.snapshots import PeakPicture, Snapshots
 from streamer.trace.row import PARTS, Gate, TraceRow, short
 
 log = logging.getLogger(__name__)
@@ -68,15 +68,17 @@ class CameraWatch:
         normality: Normality | None,
         provenance: Provenance,
         snapshots: Snapshots | None = None,
+        follow: Callable[[float | None], None] | None = None,
         record: Callable[[TraceRow], None] | None = None,
         memory: EventMemory | None = None,
         key: str | None = None,
     ) -> None:
         """`config` is resolved. Without `normality` the camera learns first.
 
+        `follow`: hears since when something unusual goes on, and None when it does no more.
         `record`: is given a row for every frame, once there is a normality. `memory`: of what was
-        unusual in events, where somebody may call them normal. `key`: its name in the
-        detector, where that is not the camera's.
+        unusual in events, where somebody may call them normal. `key`: its name in the detector,
+        where that is not the camera's.
         """
         self.name = name
         self.key = name if key is None else key
@@ -94,6 +96,8 @@ class CameraWatch:
         self._detector = detector
         self._provenance = provenance
         self._snapshots = snapshots
+        self._follow = follow
+        self._followed_s: float | None = None
         self._record = record
         self._recollection = None if memory is None else Recollection(memory)
         self._origin_ns: int | None = None  # of the media time that health goes by
@@ -213,6 +217,7 @@ class CameraWatch:
             recent = partial(self._detector.recent, self.key)
             self._recollection.see(normality, since_s, told, recent)
         drafts += self._tell_drift(self._judge.drift, utc_s)
+        self._tell_followed(self._judge)
         return drafts + self._pictured(made, score.value, seen)
 
     def _health_s(self, header: FrameHeader) -> float:
@@ -279,7 +284,15 @@ class CameraWatch:
         # It was last seen in the newest frame, whenever it was found that no more come.
         end_s = min(max(utc_s, self._newest_utc_s), self._newest_utc_s + 1)
         self._peak.forget()
-        return [self._with_picture(draft) for draft in self._judge.close(end_s, ended_by)]
+        drafts = [self._with_picture(draft) for draft in self._judge.close(end_s, ended_by)]
+        self._tell_followed(self._judge)
+        return drafts
+
+    def _tell_followed(self, judge: CalibratedJudge) -> None:
+        since_s = judge.following_since_s
+        if self._follow is not None and since_s != self._followed_s:
+            self._followed_s = since_s
+            self._follow(since_s)
 
     def _watch(self, normality: Normality) -> None:
         """Judge from now on by `normality`."""

@@ -1,5 +1,6 @@
 """The running program: a day in the life of a few cameras, and how it ends."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import cv2
 import pytest
+from evidence_rig import read_film
 from films import FPS, GOOD_S, SIZE, write_gone_wrong, write_ordinary, write_runner
 from footage import ROOT as FOOTAGE
 from program import Event, Remains, running, write_config
@@ -17,6 +19,7 @@ from streamer.fit import fit
 QUICK = {"frozen_after_s": 2, "dark_after_s": 2, "tampered_after_s": 2}
 CONDITIONS = ("frozen", "dark", "tampered")
 CLIPS = ("busy-street.mp4", "car-detection.mp4")
+PRE_S = 2.0
 CUT_S = 10.5  # in the middle of the run
 LATE_S = 3.0
 
@@ -40,6 +43,7 @@ class Day:
     status: dict[str, Any]
     stopped_s: float
     left: list[str]
+    evidence: dict[str, Any]
     truth_s: tuple[float, float]
     available: bool | None
 
@@ -54,6 +58,11 @@ class Day:
             if event["seq"] < until
             and all(event.get(name) == value for name, value in fields.items())
         ]
+
+    def end_of(self, new: Event) -> Event:
+        """The last message about an event, which may come when the film has begun once more."""
+        (end,) = (e for e in self.events if (e["id"], e["type"]) == (new["id"], "end"))
+        return end
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +83,9 @@ def day(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
     }
     # It is about how the event ends, not about how unusual it is.
     cameras["cut"] |= {"alerts_per_day": 5000, "judge": {"leave_ratio": 0.2}}
-    config = write_config(folder, cameras, health=QUICK)
+    evidence = {"folder": "evidence", "pre_roll_s": PRE_S, "post_roll_s": 2, "keep_free": 0}
+    alerts = {"snapshots": None, "evidence": evidence}
+    config = write_config(folder, cameras, health=QUICK, alerts=alerts)
     wrong = ("frozen", "dark", "covered", "turned")
     with running(config) as (program, heard):
         heard.until(
@@ -86,6 +97,7 @@ def day(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
         heard.until(
             lambda: all(heard.find(camera=name, state="offline") for name in ("cut", *wrong)), 40
         )
+        evidence = json.loads(program.get("/status")[1])["evidence"]
         remains = Remains(program)
         stopped_s = program.stop()
         left = remains.after(LATE_S)
@@ -101,6 +113,7 @@ def day(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
         status,
         stopped_s,
         left,
+        evidence,
         (event.start_frame / FPS, event.end_frame / FPS),
         heard.available,
     )
@@ -131,11 +144,31 @@ def test_a_runner_is_told_with_a_picture(day: Day) -> None:
 
 def test_an_event_ends_with_its_camera(day: Day) -> None:
     """What is unusual when the camera goes ends then, and says that the camera was lost."""
-    *_, end = day.of("cut", kind="anomaly")
-    (new,) = day.of("cut", kind="anomaly", type="new", id=end["id"])
+    new = day.of("cut", kind="anomaly", type="new")[-1]
+    end = day.end_of(new)
     assert (end["type"], end["ended_by"]) == ("end", "camera_lost")
     assert end["snapshot"] == new["snapshot"] is not None
     assert end["end_time"] - day.began_s["cut"] == pytest.approx(CUT_S, abs=1.5)
+
+
+def test_an_event_has_a_clip_with_seconds_before(day: Day) -> None:
+    """The last message of an alert names a film, there and whole, that begins before it did, also
+    where the camera was lost meanwhile; nothing half-written lies beside it."""
+    for camera in ("runner", "cut"):
+        end = day.end_of(day.of(camera, kind="anomaly", type="new")[-1])
+        assert end["clip"] is not None, day.evidence
+        clip = Path(end["clip"])
+        assert clip.with_suffix(".jpg") == Path(end["snapshot"])
+        film = read_film(clip)
+        assert film.event == end["id"]
+        assert film.start_utc_s <= end["start_time"] - PRE_S + 0.05
+        length_s = end["end_time"] - end["start_time"]
+        assert film.times_s[-1] >= PRE_S + length_s - 0.5
+        assert (film.pictures[0].shape[1], film.pictures[0].shape[0]) == SIZE
+        assert all(path.suffix in (".jpg", ".mp4") for path in clip.parent.iterdir())
+    assert day.evidence["problem"] == ""
+    assert 0 < max(day.evidence["buffer_bytes"].values()) < 16_000_000
+    assert "sorawatch_clips_written_total" in day.pages["/metrics"][1]
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ class CameraCapture:
         clock: FrameClock = PlayClock(interval_ns) if play else ArrivalClock(interval_ns)
         pacer = Pacer(melting=self._source.live) if play and not self._waiting else None
         decimator = Decimator(self._settings.fps)
-        shelf = Shelf(self._ring, reader)
+        shelf = Shelf(self._ring, reader, self._settings.masks)
         self._generation += 1
         last_ns: int | None = None
         number = -1

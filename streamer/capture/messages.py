@@ -64,12 +64,13 @@ def start_message(number: int, spec: CameraSpec, ring: str) -> Message:
 
 def read_spec(message: Message) -> CameraSpec:
     """The camera that a `start` message is about."""
-    source = message["source"]
+    source, settings = message["source"], dict(message["settings"])
+    masks = ((tuple(corner) for corner in mask) for mask in settings.pop("masks", ()))
     return CameraSpec(
         message["camera"],
         # Not parsed anew: what was a folder stays one, also while it is not there.
         Source(SourceKind(source["kind"]), source["url"], source["fps"]),
-        CaptureSettings(**message["settings"]),
+        CaptureSettings(**settings, masks=tuple(tuple(mask) for mask in masks)),
     )
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from streamer.capture.masks import Polygon
+
 Transport = Literal["tcp", "udp"]
 Mode = Literal["drop", "wait"]
 
@@ -20,6 +22,7 @@ class CaptureSettings:
     would); `wait` reads a file as fast as the ring's reader takes frames and loses none.
     `once`: the end of a file or folder ends the capture.
     `loop`: the end of a file or folder starts it anew at once, without going offline.
+    `masks`: parts of the picture that nobody is to see; black before they leave the capture.
     """
 
     fps: float = 5.0
@@ -31,6 +34,7 @@ class CaptureSettings:
     mode: Mode = "drop"
     once: bool = False
     loop: bool = False
+    masks: tuple[Polygon, ...] = ()
 
     def __post_init__(self) -> None:
         """Check; raises ValueError."""

@@ -12,7 +12,9 @@ from typing import Any, Self
 import click
 
 from sorawatch import ConfigError
+from streamer.capture.masks import Polygon
 from streamer.capture.source import Source, mask_credentials
+from streamer.config_load import load_config
 from streamer.logs import set_up_logging
 from streamer.placeholders import fill
 
@@ -64,6 +66,31 @@ def analysis_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def masks_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--config` and `--camera`: whose privacy masks are laid on."""
+    for option in (
+        click.option("--camera", help="The camera in CONFIG whose footage it is."),
+        click.option(
+            "--config", type=CONFIG,
+            help="Where the camera has `masks`: lay them on, as when it is watched.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def masks_of(config: Path | None, camera: str | None) -> tuple[Polygon, ...]:
+    """The privacy masks that `masks_options` name; none where neither is given."""
+    if config is None and camera is None:
+        return ()
+    if config is None or camera is None:
+        raise click.UsageError("--config and --camera go together.")
+    cameras = load_config(config).cameras
+    if camera not in cameras:
+        raise ConfigError(f"{config}: there is no camera {camera!r}: {', '.join(cameras)}")
+    return cameras[camera].masks
 
 
 def source_argument(text: str, folder_fps: float | None = None) -> Source:

@@ -11,6 +11,8 @@ from streamer.cli.common import (
     analysis_options,
     command,
     json_option,
+    masks_of,
+    masks_options,
     print_json,
     source_argument,
 )
@@ -50,10 +52,11 @@ def _seconds(_ctx: click.Context, _option: click.Parameter, text: str | None) ->
     help="How much footage to learn from; needed for a live source. Also 10m, 1h.",
 )
 @analysis_options
+@masks_options
 @json_option
 def fit(
     sources: tuple[str, ...], out: Path, seconds: float | None, fps: float, device: Device,
-    encoder: str, as_json: bool,
+    encoder: str, config: Path | None, camera: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Learn a camera's normal footage.
 
@@ -70,6 +73,7 @@ def fit(
             encoder=None if encoder in ("builtin", "off") else Path(encoder),
             use_encoder=encoder != "off",
             device=device,
+            masks=masks_of(config, camera),
             on_progress=lambda now: progress.show(_doing(now, seconds)),
         )
     if as_json:

@@ -14,6 +14,8 @@ from streamer.cli.common import (
     analysis_options,
     command,
     json_option,
+    masks_of,
+    masks_options,
     print_json,
     source_argument,
 )
@@ -71,10 +73,11 @@ def show(file: Path, alerts_per_day: float, as_json: bool) -> None:
 @click.option("--to", "to_s", callback=_seconds, metavar="SECONDS", help="Where it ends.")
 @click.option("--note", default="", help="In your words; `show` prints it.")
 @analysis_options
+@masks_options
 @json_option
 def teach(
     file: Path, source: str, from_s: float | None, to_s: float | None, note: str, fps: float,
-    device: Device, encoder: str, as_json: bool,
+    device: Device, encoder: str, config: Path | None, camera: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Say that what happens in SOURCE is normal.
 
@@ -93,6 +96,7 @@ def teach(
             fps=fps,
             encoder=None if encoder == "builtin" else Path(encoder),
             device=device,
+            masks=masks_of(config, camera),
             on_progress=lambda t_s: progress.show(f"{given.masked}: {t_s:.0f} s"),
         )
     if as_json:

@@ -159,6 +159,9 @@ def _cameras(what: str, names: tuple[str, ...], segment_s: float) -> dict[str, R
     for name in names:
         if name not in cameras:
             raise ConfigError(f"{what}: no camera {name!r} in it, but {', '.join(cameras)}")
+    for name, camera in cameras.items():
+        if camera.masks and (not names or name in names):
+            log.warning("%s: recorded as the camera sends it: its masks are not laid on", name)
     return {
         name: RecordCamera(camera.source, _settings(camera, segment_s))
         for name, camera in cameras.items()

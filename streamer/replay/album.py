@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from alerts.event import EventDraft
 from sorawatch import ResourceError
-from streamer.snapshots import Snapshots
+from streamer.evidence.snapshots import Snapshots
 from streamer.trace.manifest import PICTURES
 
 

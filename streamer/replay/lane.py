@@ -91,12 +91,14 @@ class Lane:
 
     def __enter__(self) -> Self:
         """Open the source, and the files beside those that it will leave."""
-        setting = self._setting
+        setting, config = self._setting, self._setting.config
         with ExitStack() as stack:
             self._writer = stack.enter_context(
                 TraceWriter(trace_folder(setting.out, setting.camera) / f"{self._stem}.parquet")
             )
-            reader = stack.enter_context(SourceReader([self._source], setting.config.detect.fps))
+            reader = stack.enter_context(
+                SourceReader([self._source], config.detect.fps, config.masks)
+            )
             self._sources = reader.sources()
             stack.callback(self._sources.close)
             self._opened = next(self._sources)

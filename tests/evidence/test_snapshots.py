@@ -1,6 +1,8 @@
 """Pictures of alerts: written, replaced, given up on, and forgotten."""
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 
 from alerts.event import EventDraft, Explanation, Region
-from streamer.snapshots import Snapshots, mark
+from streamer.evidence import snapshots as module
+from streamer.evidence.snapshots import LiveSnapshots, Snapshots, mark
 
 
 def draft(camera: str = "gate", number: int = 1) -> EventDraft:
@@ -74,3 +77,37 @@ def test_old_pictures_are_forgotten(tmp_path: Path) -> None:
     assert snapshots.forget(before_utc_s=2000) == 1
     assert sorted(os.listdir(tmp_path / "gate")) == sorted([Path(new).name, "notes.txt"])
     assert Snapshots(tmp_path / "none").forget(2000) == 0
+
+
+def test_a_disk_that_hangs_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first picture is waited for a moment, the next ones not at all; then all is well."""
+    picture = np.zeros((9, 9, 3), np.uint8)
+    go, real = threading.Event(), os.replace
+
+    def hanging(part: Path, path: Path) -> None:
+        assert go.wait(20)
+        real(part, path)
+
+    with LiveSnapshots(tmp_path) as snapshots:
+        assert snapshots.write(draft(number=1), picture) is not None
+        monkeypatch.setattr(module.os, "replace", hanging)
+        began_s = time.monotonic()
+        assert snapshots.write(draft(number=2), picture) is None
+        assert snapshots.write(draft(number=3), picture) is None
+        assert time.monotonic() - began_s < 5
+        assert (snapshots.failed, "earlier picture" in snapshots.problem) == (2, True)
+        assert snapshots.existing(draft(number=1)) == str(snapshots.path(draft(number=1)))
+        assert snapshots.existing(draft(number=2)) is None
+        go.set()
+        assert snapshots._idle.wait(20)
+        assert snapshots.write(draft(number=4), picture) is not None
+        assert (snapshots.failed, snapshots.problem) == (2, "")
+
+
+@pytest.mark.parametrize("camera", ["..", ".", "a b"])
+def test_a_picture_cannot_leave_its_folder(tmp_path: Path, camera: str) -> None:
+    """A camera that is called like a way out has no pictures."""
+    snapshots = Snapshots(tmp_path / "pictures")
+    assert snapshots.write(draft(camera), np.zeros((9, 9, 3), np.uint8)) is None
+    assert snapshots.existing(draft(camera)) is None
+    assert not list(tmp_path.iterdir())
