@@ -17,6 +17,29 @@ PATIENCE_S = 5.0
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
+ALONE = {
+    "alerts/test_durability.py",
+    "demo/test_demo_run.py",
+    "demo/test_demo_serve.py",
+    "recording/test_record_live.py",
+    "replay/test_replay_live.py",
+    "streamer/test_faults.py",
+    "test_feedback.py",
+    "test_operations.py",
+    "test_pipeline.py",
+    "test_real_footage.py",
+}
+"""Whole programs and cameras in real time: a second test beside them would cost them frames."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of these modules."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix() in ALONE:
+            item.add_marker("alone")
+
+
 @pytest.fixture(autouse=True)
 def _no_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test leaves a thread, a child process or a shared-memory segment behind."""

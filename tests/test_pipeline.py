@@ -81,7 +81,8 @@ def day(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Day:
         name: {"source": str(film), "normal": str(normal), "alerts_per_day": 50}
         for name, film in films.items()
     }
-    # It is about how the event ends, not about how unusual it is.
+    # It is about what is told of an event, not about how unusual it is.
+    cameras["runner"]["alerts_per_day"] = 500
     cameras["cut"] |= {"alerts_per_day": 5000, "judge": {"leave_ratio": 0.2}}
     evidence = {"folder": "evidence", "pre_roll_s": PRE_S, "post_roll_s": 2, "keep_free": 0}
     alerts = {"snapshots": None, "evidence": evidence}

@@ -55,10 +55,10 @@ def test_a_recording_is_reported_and_listed(
     assert "gate " in said.out
     assert "error: hall: nothing was recorded: " in said.err
     assert "nowhere.mp4 does not exist" in said.err
-    segments(Path(out), "gate")[1].path.unlink()
+    segments(Path(out), "gate")[-1].path.unlink()
     assert main(["recordings", out, "--camera", "gate"]) == 1
     said = capsys.readouterr()
-    assert "h264 160x120  boundary" in said.out
+    assert "h264 160x120" in said.out
     assert "  missing: " in said.out
     later = ["--from", "2100-01-01", "--to", "2100-01-02"]
     assert main(["recordings", out, "--camera", "gate", *later]) == 0
