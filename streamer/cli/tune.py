@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from streamer.cli.common import Progress, command, json_option, print_json
+from streamer.cli.common import Number, Progress, command, json_option, print_json
 from streamer.config_edit import edit_config
 from streamer.deciding.alert import Alert
 from streamer.deciding.labels import read_labels
@@ -26,7 +26,7 @@ _SHOWN = 20
     "sorawatch tune week --alerts-per-day 2 --labels labels.jsonl --write sorawatch.yaml",
 )
 @click.argument("folder", metavar="DIR", type=_PATH)
-@click.option("--alerts-per-day", type=click.FloatRange(0, 100_000, min_open=True), required=True,
+@click.option("--alerts-per-day", type=Number(0, 100_000, min_open=True), required=True,
               help="How many you can bear, for each camera.")  # fmt: skip
 @click.option("--camera", "cameras", multiple=True, help="This camera alone; may be repeated.")
 @click.option("--labels", type=_PATH,

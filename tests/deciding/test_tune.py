@@ -57,6 +57,14 @@ def label(path: Path, *lines: dict[str, object]) -> Path:
     return path
 
 
+def test_a_rate_that_is_no_number_is_refused(
+    week: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`nan` is in no range."""
+    status, said = refused(capsys, week, "--alerts-per-day", "nan")
+    assert (status, "nan is no number" in said) == (2, True)
+
+
 def test_the_alerts_of_a_rate_beside_todays(week: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An operator sees the threshold with its interval, the alerts that they would have had, the
     most borderline first, and which of them are new."""
