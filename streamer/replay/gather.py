@@ -16,6 +16,7 @@ from streamer.recording.recordings import parse_utc, segments
 from streamer.replay.measure import measure
 from streamer.replay.plan import Dated, Range, Run, date_files, plan
 
+_LATEST_S: Final = 7_258_118_400.0
 _LABELS: Final = "labels.json"
 
 
@@ -35,6 +36,8 @@ def gather(
     None: recordings are, others are not. ConfigError for anything else.
     """
     part = part or Range()
+    if start_utc_s is not None and not 0 <= start_utc_s < _LATEST_S:
+        raise ConfigError("--start must lie between the years 1970 and 2200")
     recordings = [source for source in sources if _is_recording(source)]
     if recordings and (len(sources) > 1 or start_utc_s is not None):
         raise ConfigError(
