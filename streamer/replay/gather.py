@@ -93,7 +93,7 @@ def _inside(source: Source) -> list[Source]:
         raise ConfigError(
             f"{folder}: holds neither pictures nor videos, nor is it a data set: nothing to replay"
         )
-    return [Source(SourceKind.FILE, str(path.absolute())) for path in videos]
+    return [Source.parse(str(path.absolute())) for path in videos]
 
 
 def parse_range(first: str | None, last: str | None) -> Range:

@@ -495,6 +495,9 @@ def test_what_folders_hold_is_found(
     assert [run.text for run in found] == [str(tmp_path / "set" / "test" / "a.mp4")]
     with pytest.raises(ConfigError, match="neither pictures nor videos"):
         gather([Source.parse(str(make("nothing")))], "plaza")
+    (make("named") / os.fsdecode(b"\xff.mp4")).touch()
+    with pytest.raises(ConfigError, match="is not UTF-8: rename it"):
+        gather([Source.parse(str(tmp_path / "named"))], "plaza")
     with pytest.raises(ConfigError, match="only footage can be replayed: record it first"):
         gather([Source.parse("rtsp://u:secret@127.0.0.1/x")], "plaza")
 
