@@ -1,5 +1,6 @@
 """From what people name to footage with its times: recordings, files, folders, data sets."""
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ from streamer.config import parse_duration
 from streamer.evaluation.dataset import VIDEO_SUFFIXES, read_data_set
 from streamer.evaluation.tracks import natural
 from streamer.recording.index import INDEX
-from streamer.recording.recordings import parse_utc, segments
+from streamer.recording.recordings import faults, parse_utc, segments
 from streamer.replay.measure import measure
 from streamer.replay.plan import Dated, Range, Run, date_files, plan
+
+log = logging.getLogger(__name__)
 
 _LATEST_S: Final = 7_258_118_400.0
 _LABELS: Final = "labels.json"
@@ -67,6 +70,12 @@ def _is_recording(source: Source) -> bool:
 
 def _recorded(folder: Path, camera: str, part: Range) -> list[Dated]:
     first_s, last_s = (part.first_s, part.last_s) if part.utc else (None, None)
+    found = faults(folder, camera, first_s, last_s)
+    if lost := sum(fault.kind in ("truncated", "empty", "missing") for fault in found):
+        log.warning(
+            "%s: %d segments are truncated, empty or missing: sorawatch recordings %s --camera %s "
+            "lists them", folder, lost, folder, camera,
+        )  # fmt: skip
     return [
         Dated(
             Source(SourceKind.FILE, str(segment.path.absolute())),

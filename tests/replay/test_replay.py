@@ -250,8 +250,10 @@ def test_segments_that_touch_are_scored_as_one(place: Place, whole: Path, tmp_pa
     assert [event["type"] for event in told] == [event["type"] for event in wanted]
 
 
-def test_a_recording_is_one_run_unless_apart_is_asked_for(place: Place, tmp_path: Path) -> None:
-    """What `sorawatch record` cut is put together again by the command, too."""
+def test_a_recording_is_one_run_unless_apart_is_asked_for(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What `sorawatch record` cut is put together again by the command, too; what lacks is told."""
     film = tmp_path / "film.mp4"
     seen = render_scene(SEED, LAYOUT, 4, fps=FPS, size=SIZE, crowd=3.0)
     encode_h264(seen, film, FPS, key_every_s=0.5)
@@ -265,6 +267,10 @@ def test_a_recording_is_one_run_unless_apart_is_asked_for(place: Place, tmp_path
     assert len(load_manifest(out).cameras["plaza"].sources) == 1
     assert main([*arguments, "--apart"]) == 0
     assert len(load_manifest(out).cameras["plaza"].sources) == 4
+    assert "truncated" not in caplog.text
+    os.truncate(sorted((tmp_path / "recording").glob("plaza/*/*.mp4"))[1], 5000)
+    gather([Source.parse(str(tmp_path / "recording"))], "plaza")
+    assert "1 segments are truncated, empty or missing: sorawatch recordings" in caplog.text
 
 
 @pytest.mark.parametrize(("first", "last"), [("2s", "4s"), ("9.8s", "1m")])
