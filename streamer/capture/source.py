@@ -77,6 +77,8 @@ class Source:
             raise ConfigError("source is empty; give a URL, a file, a folder or a device number")
         if any(ord(c) < 32 for c in text):
             raise ConfigError(f"source {_masked_throughout(text)!r} holds control characters")
+        if any(0xD800 <= ord(c) < 0xE000 for c in text):  # bytes of a file's name
+            raise ConfigError(f"source {_masked_throughout(text)!r} is not UTF-8: rename it")
         if fps is not None and not 0 < fps <= 1000:
             raise ConfigError(f"fps of a folder must lie between 0 and 1000, not {fps}")
         if match := _SCHEME.match(text):

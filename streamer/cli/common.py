@@ -23,6 +23,19 @@ _TRAIN_EXTRA = frozenset({"torch", "onnx", "onnxscript"})
 CONFIG = click.Path(path_type=Path)
 
 
+class Number(click.FloatRange):
+    """A number within a range; click's own takes "nan" for one."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """As click does it."""
+        number: float = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
+
+
 def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare the command `name`; its docstring is its help, `example` stands below.
 

@@ -8,7 +8,7 @@ import click
 from pydantic import ValidationError
 
 from sorawatch import ConfigError
-from streamer.cli.common import command, json_option, print_json
+from streamer.cli.common import Number, command, json_option, print_json
 from streamer.config import CameraConfig, JudgeConfig, resolve
 from streamer.config_load import load_config
 from streamer.deciding.alert import Alert
@@ -37,7 +37,7 @@ _KEYS: Final = ("alerts_per_day", "threshold", *(f"judge.{name}" for name in _JU
 @click.option("--config", type=_PATH,
               help="Instead of B: A decided anew with alerts_per_day and judge (zones, schedule) "
               "of this configuration.")  # fmt: skip
-@click.option("--tolerance-s", type=click.FloatRange(0), default=1.0, show_default=True,
+@click.option("--tolerance-s", type=Number(0), default=1.0, show_default=True,
               help="Begins and ends that differ by no more are the same.")  # fmt: skip
 @json_option
 def compare(

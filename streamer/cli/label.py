@@ -6,7 +6,7 @@ import click
 
 from sorawatch import ConfigError, ResourceError
 from streamer.cli.common import command
-from streamer.deciding.labels import Label, lay, line_of, read_labels
+from streamer.deciding.labels import Label, is_data_set, lay, line_of, read_labels
 from streamer.deciding.moment import parse_moment, spoken
 from streamer.deciding.replayed import open_replay
 
@@ -56,6 +56,11 @@ def add(
         read_labels(file, replay)  # nothing is added to a file that would be refused
     try:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
+        if text and is_data_set(text):
+            raise ConfigError(
+                f"{file}: is the labels.json of a data set: make lines of it with "
+                "sorawatch label import, and add to those"
+            )
         gap = "" if not text or text.endswith("\n") else "\n"
         with file.open("a", encoding="utf-8") as out:
             out.write(f"{gap}{line_of(name, start_s, end_s, note)}\n")

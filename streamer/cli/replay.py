@@ -9,6 +9,7 @@ import click
 from sorawatch import SourceError
 from streamer.cli.common import (
     CONFIG,
+    Number,
     Progress,
     command,
     json_option,
@@ -53,13 +54,14 @@ from streamer.replay.replay import replay as run
 )
 @click.option("--to", "last", metavar="TIME", help="End there, as --from.")
 @click.option(
-    "--unbroken",
-    is_flag=True,
-    help="Sources that touch in time are pieces of one recording: nothing is forgotten between.",
+    "--unbroken/--apart",
+    default=None,
+    help="Whether sources that touch in time are pieces of one recording: nothing is forgotten "
+    "between. Segments of a recording are, if not given; other files are not.",
 )
 @click.option(
     "--folder-fps",
-    type=click.FloatRange(0, 1000, min_open=True),
+    type=Number(0, 1000, min_open=True),
     default=10.0,
     show_default=True,
     help="Frames a second of a folder of frames.",
@@ -78,7 +80,7 @@ from streamer.replay.replay import replay as run
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0, 1000, min_open=True),
+    type=Number(0, 1000, min_open=True),
     help="So many times as fast as it happened, one source after the other, and publish the "
     "alerts as if live. Else as fast as it goes, publishing nothing.",
 )

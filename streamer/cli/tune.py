@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from streamer.cli.common import Progress, command, json_option, print_json
+from sorawatch import ConfigError
+from streamer.cli.common import Number, Progress, command, json_option, print_json
 from streamer.config_edit import edit_config
 from streamer.deciding.alert import Alert
 from streamer.deciding.labels import read_labels
@@ -18,6 +19,7 @@ from streamer.replay_report.report import write_report
 
 _PATH = click.Path(path_type=Path)
 _SHOWN = 20
+_PAGE = b"<!doctype html"
 
 
 @command(
@@ -26,7 +28,7 @@ _SHOWN = 20
     "sorawatch tune week --alerts-per-day 2 --labels labels.jsonl --write sorawatch.yaml",
 )
 @click.argument("folder", metavar="DIR", type=_PATH)
-@click.option("--alerts-per-day", type=click.FloatRange(0, 100_000, min_open=True), required=True,
+@click.option("--alerts-per-day", type=Number(0, 100_000, min_open=True), required=True,
               help="How many you can bear, for each camera.")  # fmt: skip
 @click.option("--camera", "cameras", multiple=True, help="This camera alone; may be repeated.")
 @click.option("--labels", type=_PATH,
@@ -47,6 +49,8 @@ def tune(
     also which settings find most of what was labelled within that number of false alarms, and what
     they gain and lose.
     """
+    if page is not None:
+        _check_page(page)
     with Progress() as progress:
         whole = open_replay(folder)
         replay = whole.only(cameras)
@@ -66,6 +70,17 @@ def tune(
     if config is not None:
         said = f"written; the old file is {backup}" if backup else "says so already"
         click.echo(f"\n{config}: {said}")
+
+
+def _check_page(page: Path) -> None:
+    """Nothing but an older page is written over."""
+    try:
+        with page.open("rb") as file:
+            is_page = file.read(len(_PAGE)).lower() == _PAGE
+    except OSError:
+        return  # there is none, or writing will say what is wrong
+    if not is_page:
+        raise ConfigError(f"--report {page}: is there already, and is no page: name another file")
 
 
 def _lines(tuning: Tuning) -> list[str]:

@@ -124,9 +124,10 @@ class _Outcome(NamedTuple):
 
 def source_at(camera: ReplayedCamera, at_s: float) -> ReplayedSource:
     """The source that holds a moment. ConfigError says when there is footage."""
-    for source in camera.sources:
-        if source.start_utc_s - 1e-3 <= at_s <= source.end_utc_s + _FARTHEST_S:
-            return source
+    for after_s in (0.0, _FARTHEST_S):  # the next source may begin where this one ends
+        for source in camera.sources:
+            if source.start_utc_s - 1e-3 <= at_s <= source.end_utc_s + after_s:
+                return source
     when = "; ".join(f"{utc(s.start_utc_s)} to {utc(s.end_utc_s)}" for s in camera.sources[:3])
     more = f" and {len(camera.sources) - 3} more" if len(camera.sources) > 3 else ""
     raise ConfigError(f"{camera.name} has no footage of {utc(at_s)}: it has {when or 'none'}{more}")

@@ -67,7 +67,7 @@ def read_labels(path: Path, replay: Replay) -> Labels:
     speak of a camera that the replay does not have.
     """
     text = _read(path)
-    if _is_data_set(text):
+    if is_data_set(text):
         return _of_data_set(path, replay)
     return lay(read_lines(path, text), replay, path)
 
@@ -118,7 +118,7 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: not UTF-8 text") from exc
 
 
-def _is_data_set(text: str) -> bool:
+def is_data_set(text: str) -> bool:
     """Whether it maps names to labels; a line of labels maps keys to plain values."""
     try:
         tree = json.loads(text)

@@ -122,7 +122,9 @@ def sweep(
         events = labels.events[source.camera, source.number]
         on_progress(f"{camera.name}: {source.name}")
         seen_s = float(footage.watched.t_s[-1]) if len(footage) else 0.0
-        normal_s += max(0.0, seen_s - sum(end_s - start_s for start_s, end_s in events))
+        # A label may reach beyond its source.
+        busy_s = sum(min(end_s, source.end_utc_s) - start_s for start_s, end_s in events)
+        normal_s += max(0.0, seen_s - busy_s)
         timelines: dict[float, DriftTimeline] = {}
         done: dict[Settings, Outcome] = {}  # several changes may be the same for this camera
         for k, change in enumerate(changes):

@@ -27,6 +27,7 @@ INDEX: Final = "index.jsonl"
 _FORMAT: Final = "sorawatch.recording"
 _VERSION: Final = 1
 _MAX_PENDING: Final = 10_000
+_LATEST_S: Final = 253_402_300_800.0  # the year 10000
 _OUTDATED: Final = 1_000  # lines that may be, before an index is written anew
 
 
@@ -84,7 +85,8 @@ def _segment(fields: dict[str, Any], folder: Path) -> Segment:
     times = [float(fields[key]) for key in ("start_utc_s", "duration_s")]
     ahead_s = float(fields.get("clock_ahead_s", 0.0))
     counts = [int(fields[key]) for key in ("frames", "bytes", "width", "height")]
-    if not all(map(math.isfinite, (*times, ahead_s))) or min(times[1], *counts) < 0:
+    sane = all(map(math.isfinite, (*times, ahead_s))) and max(times) < _LATEST_S
+    if not sane or min(*times, *counts) < 0:
         raise ValueError("a number out of range")
     return Segment(
         path=folder / file,

@@ -1,10 +1,13 @@
 """The folder that a replay leaves: what may be written where, and the messages put together."""
 
 import errno
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import tempfile
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
@@ -26,6 +29,8 @@ from streamer.trace.manifest import (
     load_manifest,
     trace_folder,
 )
+
+log = logging.getLogger(__name__)
 
 _STREAM_DIGITS: Final = 16
 
@@ -56,6 +61,25 @@ def check_out(out: Path) -> Manifest | None:
     return load_manifest(out) if MANIFEST in inside else None
 
 
+def lock_folder(out: Path) -> int:
+    """A descriptor that keeps other replays out of `out` until it is closed.
+
+    ConfigError where one is at work there. Where the file system knows no locks there is none.
+    """
+    fd = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(fd)
+        raise ConfigError(
+            f"{out}: another `sorawatch replay` is writing there: wait for it, or give another "
+            "folder"
+        ) from exc
+    except OSError as exc:
+        log.debug("%s: not locked: %s", out, exc)
+    return fd
+
+
 def forget_camera(out: Path, camera: str, keep: frozenset[str] = frozenset()) -> None:
     """Remove what an earlier replay left of a camera, but for the files of the stems in `keep`."""
     folder = trace_folder(out, camera)
@@ -65,8 +89,9 @@ def forget_camera(out: Path, camera: str, keep: frozenset[str] = frozenset()) ->
             if stem in keep and not path.name.startswith("."):
                 continue
             if path.name.endswith(".events.jsonl"):
-                for draft in read_told(path):
-                    (out / PICTURES / f"{draft.id}.jpg").unlink(missing_ok=True)
+                with suppress(ReplayError):  # broken: it goes all the same
+                    for draft in read_told(path):
+                        (out / PICTURES / f"{draft.id}.jpg").unlink(missing_ok=True)
             path.unlink()
         (out / REPORT).unlink(missing_ok=True)
     except OSError as exc:

@@ -1,5 +1,6 @@
 """From what people name to footage with its times: recordings, files, folders, data sets."""
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,13 @@ from streamer.config_fields import parse_duration
 from streamer.evaluation.dataset import VIDEO_SUFFIXES, read_data_set
 from streamer.evaluation.tracks import natural
 from streamer.recording.index import INDEX
-from streamer.recording.recordings import parse_utc, segments
+from streamer.recording.recordings import faults, parse_utc, segments
 from streamer.replay.measure import measure
 from streamer.replay.plan import Dated, Range, Run, date_files, plan
 
+log = logging.getLogger(__name__)
+
+_LATEST_S: Final = 7_258_118_400.0
 _LABELS: Final = "labels.json"
 
 
@@ -35,6 +39,8 @@ def gather(
     None: recordings are, others are not. ConfigError for anything else.
     """
     part = part or Range()
+    if start_utc_s is not None and not 0 <= start_utc_s < _LATEST_S:
+        raise ConfigError("--start must lie between the years 1970 and 2200")
     recordings = [source for source in sources if _is_recording(source)]
     if recordings and (len(sources) > 1 or start_utc_s is not None):
         raise ConfigError(
@@ -64,6 +70,12 @@ def _is_recording(source: Source) -> bool:
 
 def _recorded(folder: Path, camera: str, part: Range) -> list[Dated]:
     first_s, last_s = (part.first_s, part.last_s) if part.utc else (None, None)
+    found = faults(folder, camera, first_s, last_s)
+    if lost := sum(fault.kind in ("truncated", "empty", "missing") for fault in found):
+        log.warning(
+            "%s: %d segments are truncated, empty or missing: sorawatch recordings %s --camera %s "
+            "lists them", folder, lost, folder, camera,
+        )  # fmt: skip
     return [
         Dated(
             Source(SourceKind.FILE, str(segment.path.absolute())),
@@ -90,7 +102,7 @@ def _inside(source: Source) -> list[Source]:
         raise ConfigError(
             f"{folder}: holds neither pictures nor videos, nor is it a data set: nothing to replay"
         )
-    return [Source(SourceKind.FILE, str(path.absolute())) for path in videos]
+    return [Source.parse(str(path.absolute())) for path in videos]
 
 
 def parse_range(first: str | None, last: str | None) -> Range:

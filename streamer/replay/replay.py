@@ -8,6 +8,7 @@ finished stays usable and `resume` goes on from there.
 import json
 import logging
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,16 +23,24 @@ from alerts.writer import AlertWriter
 from detectors.arrayfile import write_atomic
 from detectors.encoder.session import EncoderSession
 from detectors.normality import load
-from sorawatch import ConfigError, NormalityError, ReplayError, ResourceError, SorawatchError
+from sorawatch import (
+    ConfigError,
+    NormalityError,
+    ReplayError,
+    ResourceError,
+    SorawatchError,
+    SourceError,
+)
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.config import CameraConfig, Config, fingerprint, resolve
 from streamer.opening import writer_settings
 from streamer.reading import SLOTS
-from streamer.replay.folder import check_out, forget_camera, write_events
+from streamer.replay.folder import check_out, forget_camera, lock_folder, write_events
 from streamer.replay.job import Order, error_of, job_main
+from streamer.replay.lane import told_path
 from streamer.replay.plan import Run
 from streamer.replay_report.report import write_report
-from streamer.trace.manifest import CameraReplay, Manifest, SourceRecord, normal_path
+from streamer.trace.manifest import CameraReplay, Manifest, SourceRecord, normal_path, trace_folder
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +102,9 @@ def replay(
     left; without it that is replaced. Other cameras' replays in `out` stay.
 
     A source that breaks off keeps what was read of it; the rest goes on. Raises ConfigError,
-    ModelError and NormalityError for what cannot be used, ReplayError where `resume` would mix what
-    does not belong together, ResourceError where the disk or the machine has no room: what was
-    finished is kept then, as when it is interrupted.
+    ModelError and NormalityError for what cannot be used, SourceError where no source can be
+    opened, ReplayError where `resume` would mix what does not belong together, ResourceError where
+    the disk or the machine has no room: what was finished is kept then, as when it is interrupted.
     """
     if jobs < 1 or batch < 1 or (speed is not None and not 0 < speed < 1e6):
         raise ConfigError("jobs, batch and speed must be above 0")
@@ -103,6 +112,8 @@ def replay(
     if camera not in cameras:
         known = ", ".join(cameras)
         raise ConfigError(f"the configuration has no camera {camera!r}; it has: {known}")
+    if all(run.dead for run in runs):  # a wrong name must not cost an earlier replay
+        raise SourceError(f"no source can be read: {runs[0].problem}", "codec")
     if speed is not None:
         jobs = batch = 1
     with _Replay(runs, config, camera, cameras[camera], out, resume) as work:
@@ -161,6 +172,14 @@ class _Replay:
 
     def __enter__(self) -> Self:
         """Check everything, and make the folder ready; nothing runs yet."""
+        check_out(self._out)
+        with ExitStack() as stack:
+            stack.callback(os.close, lock_folder(self._out))
+            self._prepare()
+            self._stack = stack.pop_all()
+        return self
+
+    def _prepare(self) -> None:
         before = check_out(self._out)
         facts = self._facts()
         kept = self._kept(before, facts) if self._resume else {}
@@ -180,11 +199,9 @@ class _Replay:
         others = {} if before is None else dict(before.cameras)
         others.pop(self._camera, None)
         self._others, self._facts_now = others, facts
-        data = self._normal_bytes
+        self._save()  # first: it must not name what is removed
         forget_camera(self._out, self._camera, frozenset(names))
-        write_atomic(normal_path(self._out, self._camera), data)
-        self._save()
-        return self
+        write_atomic(normal_path(self._out, self._camera), self._normal_bytes)
 
     def __exit__(
         self,
@@ -200,6 +217,7 @@ class _Replay:
                 write_events(self._out, self._manifest())
             except SorawatchError as exc:
                 log.warning("%s", exc)
+        self._stack.close()
 
     def run(
         self,
@@ -277,12 +295,23 @@ class _Replay:
                     f"{self._out}: was made with another {what}: it cannot go on with this one; "
                     "give another folder, or replay anew without --resume"
                 )
-        finished = {record.identity: record for record in was.sources if record.complete}
+        finished = {
+            record.identity: record
+            for record in was.sources
+            if record.complete and self._is_there(record)
+        }
         return {
             index: finished[run.identity]
             for index, run in enumerate(self._runs)
             if run.identity in finished
         }
+
+    def _is_there(self, record: SourceRecord) -> bool:
+        """Whether nobody has removed what a run left."""
+        if record.file is None:
+            return True
+        told = told_path(self._out, self._camera, record.file.partition(".")[0])
+        return told.is_file() and (trace_folder(self._out, self._camera) / record.file).is_file()
 
     # The work.
 

@@ -105,20 +105,22 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         tree = json.loads(data) if len(data) <= _MAX_BYTES else None
     except (ValueError, RecursionError) as exc:
-        raise ReplayError(f"{path}: broken: no JSON ({exc}): replay anew") from exc
+        raise ReplayError(f"{path}: broken: no JSON ({exc}): replay into another folder") from exc
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise ReplayError(f"{path}: not a replay of Sorawatch")
     if tree.get("version") != VERSION:
         raise ReplayError(
             f"{path}: replay version {tree.get('version')!r:.20}, this program reads {VERSION}: "
-            "replay anew"
+            "replay into another folder"
         )
     try:
         return Manifest.model_validate(tree)
     except ValidationError as exc:
         error = exc.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in error["loc"])
-        raise ReplayError(f"{path}: broken: {place}: {error['msg']}: replay anew") from exc
+        raise ReplayError(
+            f"{path}: broken: {place}: {error['msg']}: replay into another folder"
+        ) from exc
 
 
 def trace_paths(folder: Path, manifest: Manifest, camera: str) -> list[Path]:

@@ -41,6 +41,7 @@ def folder(learned: Normality, tmp_path_factory: pytest.TempPathFactory) -> Path
             Clip("yard.mp4", 0, scores, YARD),
             Clip("tree.mp4", 1300, burst(100, (50, 60, HIGH)), TREE),
             Clip("short.mp4", 2000, burst(100, (50, 52, HIGH)), YARD),
+            Clip("next.mp4", 2020, burst(100), YARD),  # begins where short.mp4 ends
             Clip("late.mp4", 7200, burst(100, (50, 60, HIGH)), YARD),
             Clip("black.mp4", 9000, [float("nan")] * 50, YARD, Gate.INVALID),
         ],
@@ -118,6 +119,14 @@ def test_a_moment_beside_the_one_that_was_meant(
     out = capsys.readouterr().out
     assert f"the score was {ASKED - 1:.2f} at 2025-11-22T09:13:20.000Z" in out
     assert "=> no alert: above the threshold" in out
+
+
+def test_a_moment_is_looked_up_in_the_source_that_holds_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where sources touch, the first seconds of one are not told as the end of the other."""
+    assert why(folder, capsys, 2022.0)["source"] == "next.mp4"
+    assert why(folder, capsys, 2019.9)["source"] == "short.mp4"
 
 
 @pytest.mark.parametrize(

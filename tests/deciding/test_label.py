@@ -91,3 +91,15 @@ def test_a_data_sets_labels_become_lines(
     assert main(ask) == 2
     assert "is there already" in capsys.readouterr().err
     assert out.read_text() == before
+
+
+def test_a_data_sets_labels_are_left_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line added to a labels.json would make it unreadable for everything."""
+    file = tmp_path / "labels.json"
+    before = '{"a.mp4": {"frames": 600, "fps": 5, "anomalous": [[0, 10]]}}'
+    file.write_text(before)
+    assert add(file, folder, "--camera", "gate", "--from", FROM, "--to", TO) == 2
+    assert "sorawatch label import" in capsys.readouterr().err
+    assert file.read_text() == before

@@ -57,6 +57,27 @@ def label(path: Path, *lines: dict[str, object]) -> Path:
     return path
 
 
+def test_a_rate_that_is_no_number_is_refused(
+    week: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`nan` is in no range."""
+    status, said = refused(capsys, week, "--alerts-per-day", "nan")
+    assert (status, "nan is no number" in said) == (2, True)
+
+
+def test_a_page_is_written_over_pages_alone(
+    week: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A slip of the hand does not cost the configuration."""
+    config, page = tmp_path / "cameras.yaml", tmp_path / "page.html"
+    config.write_text(CONFIG)
+    status, said = refused(capsys, week, "--alerts-per-day", 2, "--report", config)
+    assert (status, "is no page: name another file" in said) == (2, True)
+    assert config.read_text() == CONFIG
+    for _ in range(2):
+        answer(capsys, week, "--alerts-per-day", 2, "--report", page)
+
+
 def test_the_alerts_of_a_rate_beside_todays(week: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An operator sees the threshold with its interval, the alerts that they would have had, the
     most borderline first, and which of them are new."""

@@ -341,3 +341,13 @@ def test_what_is_no_time_is_told(text: str) -> None:
     """And how to write one."""
     with pytest.raises(ConfigError, match="2026-11-27T14:30:00"):
         parse_utc(text)
+
+
+@pytest.mark.parametrize("start_utc_s", [1e300, -9e10])
+def test_a_time_that_is_none_costs_its_line_alone(out: Path, start_utc_s: float) -> None:
+    """What no calendar holds is not listed, nor does it end the listing."""
+    lines = index_of(out).read_text().splitlines()
+    wrong = json.dumps(json.loads(lines[-1]) | {"start_utc_s": start_utc_s})
+    index_of(out).write_text("\n".join([*lines, wrong]) + "\n")
+    assert read_index(out / CAMERA).bad_lines == 1
+    assert len(segments(out, CAMERA)) == 5

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -18,11 +19,12 @@ import yaml
 from disk import fill, small_disk
 from films import FPS, LAYOUT, SEED, SIZE, write_ordinary, write_runner
 from program import COMMAND, ROOT, Subscriber, sorawatch
+from record_rig import RunningClock, record_file
 from video import write_folder
 
 from alerts.event import Event, event_schema
 from detectors.normality import load
-from sorawatch import ConfigError, ReplayError, ResourceError
+from sorawatch import ConfigError, ReplayError, ResourceError, SourceError
 from streamer.capture.source import Source
 from streamer.cli import main
 from streamer.config_fields import parse_duration
@@ -248,6 +250,29 @@ def test_segments_that_touch_are_scored_as_one(place: Place, whole: Path, tmp_pa
     assert [event["type"] for event in told] == [event["type"] for event in wanted]
 
 
+def test_a_recording_is_one_run_unless_apart_is_asked_for(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What `sorawatch record` cut is put together again by the command, too; what lacks is told."""
+    film = tmp_path / "film.mp4"
+    seen = render_scene(SEED, LAYOUT, 4, fps=FPS, size=SIZE, crowd=3.0)
+    encode_h264(seen, film, FPS, key_every_s=0.5)
+    record_file(
+        tmp_path / "recording", film, RunningClock(START_UTC_S), segment_s=1.0, camera="plaza"
+    )
+    out = tmp_path / "out"
+    arguments = ["replay", str(tmp_path / "recording"), "--camera", "plaza", "--out", str(out),
+                 "--config", str(place.config), "--jobs", "1"]  # fmt: skip
+    assert main(arguments) == 0
+    assert len(load_manifest(out).cameras["plaza"].sources) == 1
+    assert main([*arguments, "--apart"]) == 0
+    assert len(load_manifest(out).cameras["plaza"].sources) == 4
+    assert "truncated" not in caplog.text
+    os.truncate(sorted((tmp_path / "recording").glob("plaza/*/*.mp4"))[1], 5000)
+    gather([Source.parse(str(tmp_path / "recording"))], "plaza")
+    assert "1 segments are truncated, empty or missing: sorawatch recordings" in caplog.text
+
+
 @pytest.mark.parametrize(("first", "last"), [("2s", "4s"), ("9.8s", "1m")])
 def test_a_part_of_a_source_is_what_the_whole_has_there(
     place: Place, whole: Path, tmp_path: Path, first: str, last: str
@@ -326,6 +351,40 @@ def test_a_folder_of_something_else_is_left_alone(place: Place, tmp_path: Path) 
     with pytest.raises(ReplayError, match="no JSON"):
         place.replay(out, place.runs("runner"))
     assert contents(out) == {"replay.json": b"mine"}
+
+
+def test_a_wrong_name_costs_no_earlier_replay(place: Place, whole: Path, tmp_path: Path) -> None:
+    """Where no source can be opened nothing is replaced."""
+    before = contents(whole)
+    runs = gather([Source.parse(str(tmp_path / "typo.mp4"))], "plaza")
+    with pytest.raises(SourceError, match=r"no source can be read: .*typo\.mp4 is not there"):
+        place.replay(whole, runs)
+    assert contents(whole) == before
+
+
+def test_one_at_a_time_writes_to_a_folder(place: Place, whole: Path, tmp_path: Path) -> None:
+    """Two at once, of two cameras too, would each forget what the other did."""
+
+    def another(_now: ReplayProgress) -> None:
+        with pytest.raises(ConfigError, match="another `sorawatch replay` is writing there"):
+            place.replay(tmp_path / "out", place.runs("black"))
+
+    place.replay(tmp_path / "out", place.runs("runner", "black"), on_progress=another)
+    assert contents(tmp_path / "out") == contents(whole)
+
+
+def test_what_somebody_broke_is_made_again(place: Place, whole: Path, tmp_path: Path) -> None:
+    """Files that were removed are no reason to stop going on, nor broken ones to replay anew."""
+    shutil.copytree(whole, tmp_path / "out")
+    runs = place.runs("runner", "black")
+    trace = tmp_path / "out" / "trace" / "plaza" / "0000.parquet"
+    told = trace.with_name("0000.events.jsonl")
+    trace.unlink()
+    assert place.replay(tmp_path / "out", runs, resume=True).resumed == 1
+    assert contents(tmp_path / "out") == contents(whole)
+    told.write_text("broken")
+    place.replay(tmp_path / "out", runs)
+    assert contents(tmp_path / "out") == contents(whole)
 
 
 def test_going_on_with_another_configuration_is_refused(
@@ -442,6 +501,9 @@ def test_what_folders_hold_is_found(
     assert [run.text for run in found] == [str(tmp_path / "set" / "test" / "a.mp4")]
     with pytest.raises(ConfigError, match="neither pictures nor videos"):
         gather([Source.parse(str(make("nothing")))], "plaza")
+    (make("named") / os.fsdecode(b"\xff.mp4")).touch()
+    with pytest.raises(ConfigError, match="is not UTF-8: rename it"):
+        gather([Source.parse(str(tmp_path / "named"))], "plaza")
     with pytest.raises(ConfigError, match="only footage can be replayed: record it first"):
         gather([Source.parse("rtsp://u:secret@127.0.0.1/x")], "plaza")
 
