@@ -12,9 +12,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -230,9 +231,12 @@ class _Replay:
         started_s = time.monotonic()
         with ExitStack() as stack:
             if speed is not None:
-                self._writer = stack.enter_context(
-                    AlertWriter(writer_settings(self._config.alerts))
-                )
+                # An outbox of its own: what happened last week is no news to those who listen to
+                # the running program.
+                folder = stack.enter_context(TemporaryDirectory(prefix="sorawatch-replay-"))
+                settings = writer_settings(self._config.alerts)
+                settings = replace(settings, outbox=Path(folder) / "alerts.db")
+                self._writer = stack.enter_context(AlertWriter(settings))
             try:
                 self._work(jobs, batch, speed, on_progress, started_s)
                 events = write_events(self._out, self._manifest())

@@ -460,6 +460,7 @@ def test_at_its_own_speed_it_publishes_as_if_live(
             same = told[event["id"], event["type"], event["time"]]
             assert event | {"seq": 0, "stream": ""} == same | {"seq": 0, "stream": ""}
         assert any(event["kind"] == "anomaly" for event in heard.events)
+    assert not config.alerts.outbox.exists()  # the program's own, and it hears nothing of this
 
 
 def test_when_files_are(place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
