@@ -117,6 +117,9 @@ def test_an_event_too_long_for_a_clip_has_one_before_it_ends(tmp_path: Path) -> 
 def test_what_the_camera_no_longer_shows_ends_the_clip(tmp_path: Path) -> None:
     """A camera that is taken out in the middle of the post-roll leaves the clip that there is."""
     with desk(tmp_path) as d:
+        d.clips.pass_on(draft("new", 4.0))
+        d.clips.pass_on(ended(4.0, 4.2))
+        assert d.next().clip is not None  # its process has started, and looks at the camera
         d.clips.pass_on(draft("new", 10.0))
         assert d.clips.pass_on(ended(10.0, 11.9, ended_by="camera_lost")) is None
         d.clips.remove("gate")
