@@ -103,6 +103,9 @@ def _key_pair(path: Path) -> tuple[bytes, bytes]:
         ) from exc
     if secret is None:
         raise ConfigError(f"the key file {path} holds no secret key: give the .key_secret file")
+    for half in (public, secret):
+        if not _is_key(half):
+            raise ConfigError(f"the key file {path} holds no key pair of 40 Z85 characters each")
     if mode & 0o077:
         log.warning("the key file %s can be read by others: chmod 600 %s", path, path)
     return public, secret
@@ -136,9 +139,20 @@ def _allowed_keys(path: Path) -> frozenset[bytes]:
 
 def public_key(text: str, where: str) -> bytes:
     """`text` as a public key; `where` names it in the ConfigError."""
+    key = text.encode()
+    if not _is_key(key):
+        raise ConfigError(f"{where}: not a public key of 40 Z85 characters")
+    return key
+
+
+def _is_key(text: bytes) -> bool:
     try:
-        if len(z85.decode(text.encode("ascii"))) == 32:
-            return text.encode("ascii")
-    except (ValueError, KeyError, UnicodeError):
-        pass  # said below, like a wrong length
-    raise ConfigError(f"{where}: not a public key of 40 Z85 characters")
+        return len(z85.decode(text)) == 32
+    except (ValueError, KeyError):  # a wrong length, a wrong character
+        return False
+
+
+def check_keys(settings: CurveSettings) -> None:
+    """Raise ConfigError for files that cannot be used."""
+    _key_pair(settings.secret_key_file)
+    _allowed_keys(settings.allowed_keys_file)

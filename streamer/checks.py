@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from alerts.curve import CurveSettings, check_keys
 from alerts.outbox import is_outbox
 from alerts.sinks.sinks import check_sink
 from detectors import normality
-from sorawatch import ResourceError, SorawatchError
+from sorawatch import ConfigError, ResourceError, SorawatchError
 from streamer.ask import ask_status
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.source import Source, SourceKind
@@ -124,13 +125,10 @@ def _addresses(config: Config) -> Iterator[Finding]:
                 yield _audience(config, key, address)
     curve = config.alerts.curve
     if curve is not None:
-        for key, path in (
-            ("alerts.curve.secret_key_file", curve.secret_key_file),
-            ("alerts.curve.allowed_keys_file", curve.allowed_keys_file),
-        ):
-            if not os.access(path, os.R_OK):
-                text = f"{path} cannot be read by this user: `sorawatch keys` makes such files"
-                yield _problem(key, text)
+        try:
+            check_keys(CurveSettings(curve.secret_key_file, curve.allowed_keys_file))
+        except ConfigError as exc:
+            yield _problem("alerts.curve", exc)
 
 
 def _audience(config: Config, key: str, address: HostPort) -> Finding:

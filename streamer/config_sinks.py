@@ -101,6 +101,12 @@ class TlsConfig(Section):
     key_file: AnchoredPath | None = None
     key_password: SecretStr | None = None
 
+    @model_validator(mode="after")
+    def _with_certificate(self) -> Self:
+        if self.certificate_file is None and (self.key_file or self.key_password):
+            raise ValueError("certificate_file: a key needs a certificate")
+        return self
+
     def settings(self) -> TlsSettings:
         """As a sink takes it."""
         password = _shown(self.key_password)

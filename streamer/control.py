@@ -320,6 +320,7 @@ class _Desk:
 
 def _taught(done: Taught) -> dict[str, Any]:
     return {
+        "id": done.id,
         "marks": done.marks.model_dump(),
         "tokens": done.tokens,
         "cameras": list(done.cameras),

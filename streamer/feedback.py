@@ -48,9 +48,10 @@ class Program(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """What marking did: the marks of the event, the lesson's tokens (0: none), and cameras taught
-    (or that forgot it)."""
+    """What marking did: to which event, its marks, the lesson's tokens (0: none), and cameras
+    taught (or that forgot it)."""
 
+    id: str
     marks: Marks
     tokens: int = 0
     cameras: tuple[str, ...] = ()
@@ -86,7 +87,7 @@ class Feedback:
         event = self._unmarked(name)
         _check_note(note)
         self._book.mark(event.id, "real", self._utc_clock(), by=by, note=note)
-        return Taught(self._book.of(event.id))
+        return Taught(event.id, self._book.of(event.id))
 
     def mark_normal(self, name: str, by: str | None, note: str) -> Taught:
         """Teach the camera that what an event showed is normal, at once, and note that.
@@ -116,7 +117,7 @@ class Feedback:
             self._book.mark(event.id, None, self._utc_clock())
             raise
         log.info("%s: taught that %s is normal: lesson %s", event.camera, event.id, lesson.id)
-        return Taught(self._book.of(event.id), len(lesson), tuple(cameras))
+        return Taught(event.id, self._book.of(event.id), len(lesson), tuple(cameras))
 
     def unmark(self, name: str) -> Taught:
         """Take a mark back; one that taught the camera is forgotten by it, as if never given.
@@ -143,7 +144,7 @@ class Feedback:
                     raise
                 log.info("%s: lesson %s taken back", event.camera, marks.lesson)
         self._book.mark(event.id, None, self._utc_clock())
-        return Taught(self._book.of(event.id), tokens, tuple(cameras))
+        return Taught(event.id, self._book.of(event.id), tokens, tuple(cameras))
 
     def _event(self, name: str) -> Event:
         event = self._events.show(self._events.find(name)).event

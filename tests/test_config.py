@@ -359,7 +359,8 @@ cameras: {gate: {source: rtsp://10.0.0.20/1}}
 alerts:
   sinks:
     house:
-      {type: mqtt, host: b, user: me, password: "${SECRET}", tls: {key_password: "${SECRET}"}}
+      {type: mqtt, host: b, user: me, password: "${SECRET}", tls: {certificate_file: c.pem,
+        key_password: "${SECRET}"}}
     hook:
       type: webhook
       url: https://hooks.example/${SECRET}?key=${SECRET}
@@ -389,6 +390,7 @@ def test_sinks_show_no_secret() -> None:
         ("{type: mqtt}", "x.host: this key is required"),
         ("{type: mqtt, host: b, port: 99999}", "x.port: must be less than or equal to 65535"),
         ("{type: mqtt, host: b, password: p}", "x.user: a password needs a user"),
+        ("{type: mqtt, host: b, tls: {key_file: k}}", "x.tls.certificate_file: a key needs a"),
         ("{type: mqtt, host: b, prefix: a/#}", "x.prefix: expected a topic such as"),
         ("{type: post, url: x}", "x: `type` has to be one of mqtt, webhook, script, syslog"),
         ("{url: x}", "x: `type` is missing: one of mqtt, webhook, script, syslog"),
@@ -406,6 +408,7 @@ def test_sinks_show_no_secret() -> None:
         ("{type: script, command: [a, '${HOME}']}", "x.command.1: nothing is filled in here"),
         ("{type: script, command: [a], env: {a b: x}}", "x.env.a b: "),
         ("{type: syslog, address: 'x://y'}", "x.address: expected udp://HOST:514"),
+        ("{type: syslog, address: 'udp://y:0'}", "x.address: expected udp://HOST:514"),
         ("{type: syslog, facility: loud}", "x.facility: expected one of kern"),
         ("{type: syslog, kinds: [fire]}", "x.kinds.0: expected anomaly or health"),
         ("{type: syslog, cameras: [yard]}", "x.cameras: there is no camera yard"),

@@ -101,7 +101,8 @@ def test_events_are_listed_acknowledged_and_marked(address: str) -> None:
     assert shown["event"]["marks"]["mark"] == "real"
     with pytest.raises(SorawatchError, match="marked real already"):
         ask_control(address, real)
-    assert ask_control(address, UnmarkEvent(id=first))["marks"]["mark"] is None
+    unmarked = ask_control(address, UnmarkEvent(id=first[-6:]))
+    assert (unmarked["id"], unmarked["marks"]["mark"]) == (first, None)
     for request, said in (
         (UnmarkEvent(id=first), "is not marked"),
         (ShowEvent(id="nobody"), "no event 'nobody'"),

@@ -53,7 +53,7 @@ class SyslogAddress:
         if re.fullmatch(r"unix:///[^\0]+", text):
             return cls("unix", text.removeprefix("unix://"))
         match = _ADDRESS.fullmatch(text)
-        if match is None or int(match[4] or 0) > 65535:
+        if match is None or not 1 <= int(match[4] or _PORT[match[1]]) <= 65535:
             raise ValueError(
                 "expected udp://HOST:514, tcp://HOST:601, tls://HOST:6514 or unix:///dev/log"
             )

@@ -245,7 +245,7 @@ def mark(
         lesson = answer["marks"]["lesson"]
         cameras = ", ".join(answer["cameras"]) or "no camera watches by it now"
         taught = f"; lesson {lesson} ({answer['tokens']} tokens): {cameras}"
-    click.echo(f"{event_id}: marked {mark}{taught}")
+    click.echo(f"{answer['id']}: marked {mark}{taught}")
 
 
 @command("unmark", example="sorawatch events unmark cameras.yaml a1b2c3")
@@ -258,7 +258,8 @@ def unmark(config: Path, event_id: str, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    click.echo(f"{event_id}: unmarked{'; its lesson is forgotten' if answer['tokens'] else ''}")
+    forgotten = "; its lesson is forgotten" if answer["tokens"] else ""
+    click.echo(f"{answer['id']}: unmarked{forgotten}")
 
 
 @command(

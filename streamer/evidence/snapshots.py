@@ -133,7 +133,8 @@ class Snapshots:
     def _failed(self, problem: str) -> str | None:
         self.failed += 1
         self.problem = problem
-        log.error("%s", problem)
+        if self.failed & (self.failed - 1) == 0:  # the 1st, 2nd, 4th, ...: as for clips
+            log.error("%s (%d so far)", problem, self.failed)
         return None
 
 

@@ -359,6 +359,8 @@ def test_curve_lets_in_the_listed_keys_alone(tmp_path: Path) -> None:
 def test_bad_keys_are_named(tmp_path: Path) -> None:
     """Missing, public-only, empty and misspelt key files: one line with the file and the line."""
     zmq.auth.create_certificates(tmp_path, "server")
+    whole = (tmp_path / "server.key_secret").read_text()
+    (tmp_path / "cut.key_secret").write_text(whole[: whole.rindex('"') - 9] + '"')
     allowed = tmp_path / "allowed"
 
     def enter(secret: str, keys: str) -> None:
@@ -369,6 +371,7 @@ def test_bad_keys_are_named(tmp_path: Path) -> None:
     for secret, keys, message in (
         ("nothing", "", "nothing cannot be read"),
         ("server.key", "", "holds no secret key"),
+        ("cut.key_secret", "", "holds no key pair of 40 Z85 characters"),
         ("server.key_secret", "# nobody\n", "allowed is empty"),
         ("server.key_secret", "\nxyz\n", "allowed, line 2: not a public key"),
     ):

@@ -111,3 +111,14 @@ def test_a_picture_cannot_leave_its_folder(tmp_path: Path, camera: str) -> None:
     assert snapshots.write(draft(camera), np.zeros((9, 9, 3), np.uint8)) is None
     assert snapshots.existing(draft(camera)) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_does_not_flood_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pictures that cannot be written are all counted, and said at the 1st, 2nd, 4th, 8th time."""
+    (tmp_path / "pictures").write_text("a file where the folder should be")
+    snapshots = Snapshots(tmp_path / "pictures")
+    for number in range(9):
+        assert snapshots.write(draft(number=number), np.zeros((9, 9, 3), np.uint8)) is None
+    assert (snapshots.failed, len(caplog.records)) == (9, 4)
