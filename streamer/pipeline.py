@@ -16,7 +16,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -39,25 +38,20 @@ from streamer.capture.windows import RingWindow
 from streamer.config import CameraConfig, Config, fingerprint, resolve
 from streamer.control import ControlServer
 from streamer.event_memory import EventMemory
-from streamer.evidence.desk import Clips
-from streamer.evidence.keeper import Kept, keep, remove_unfinished
-from streamer.evidence.snapshots import LiveSnapshots
+from streamer.evidence.live import LiveEvidence
 from streamer.feedback import Held
 from streamer.http import StatusServer
 from streamer.metrics import Metrics
 from streamer.opening import (
     capture_settings,
     check_memory,
-    clip_settings,
-    evidence_bounds,
-    evidence_link,
     load_normality,
     open_encoder,
     sink_settings,
     writer_settings,
 )
 from streamer.reporting import RateMeter, camera_status
-from streamer.status import EvidenceStatus, ProgramStatus, SinkStatus
+from streamer.status import ProgramStatus, SinkStatus
 from streamer.watch import CameraWatch
 
 log = logging.getLogger(__name__)
@@ -68,8 +62,6 @@ TURN_S: Final = 0.03
 IDLE_S: Final = 0.25
 """The analysis looks round at least this often, so that it hears of changes and is seen to live."""
 
-_TIDY_EVERY_S: Final = 3600.0
-_KEEP_EVERY_S: Final = 60.0
 
 _ANSWER_S: Final = 10.0
 """So long feedback waits for the analysis, which looks round every `IDLE_S` at the least."""
@@ -98,15 +90,6 @@ class Pipeline:
         self._outbox_problem = ""
         self._thread = threading.Thread(target=self._analyse, name="analysis")
         self._metrics = Metrics(self.status)
-        evidence, folder = config.alerts.evidence, config.alerts.snapshots
-        self._link = None if evidence is None else evidence_link(evidence)
-        if evidence is not None:
-            folder = evidence.folder
-        self._snapshots = None if folder is None else LiveSnapshots(folder, self._link)
-        self._clips: Clips | None = None
-        self._open: set[str] = set()
-        self._kept = Kept(0, 0, 0)
-        self._keeping: Future[None] | None = None
         self._memory = EventMemory()
         self.http: StatusServer | None = None
         self.control_address: str | None = None
@@ -135,14 +118,9 @@ class Pipeline:
                     cameras=list(self._cameras),
                 )
             )
-            if self._snapshots is not None:
-                stack.enter_context(self._snapshots)
-            evidence = self._config.alerts.evidence
-            if evidence is not None:
-                self._chores.submit(remove_unfinished, evidence.folder)
-                if evidence.clips:
-                    clips = Clips(clip_settings(evidence), self._writer.submit, self._link)
-                    self._clips = stack.enter_context(clips)
+            self._evidence = stack.enter_context(
+                LiveEvidence(self._config.alerts, self._chores, self._writer.submit)
+            )
             self._bell = stack.enter_context(Doorbell())
             stack.callback(self._close_rings)
             self._supervisor = stack.enter_context(
@@ -280,21 +258,7 @@ class Pipeline:
             catch_up=self._writer.catch_up_address,
             sinks=[SinkStatus(**asdict(report)) for report in self._sinks.reports()],
             control=self.control_address,
-            evidence=self._evidence_status(),
-        )
-
-    def _evidence_status(self) -> EvidenceStatus | None:
-        snapshots, clips = self._snapshots, self._clips
-        if snapshots is None:
-            return None
-        made = None if clips is None else clips.status
-        problems = [snapshots.problem, "" if made is None else made.problem]
-        return EvidenceStatus(
-            pictures_failed=snapshots.failed,
-            files=self._kept.files,
-            bytes=self._kept.bytes,
-            problem="; ".join(filter(None, problems)),
-            **({} if made is None else made.facts()),
+            evidence=self._evidence.status(),
         )
 
     # What feedback asks, on the thread of the control socket.
@@ -369,7 +333,7 @@ class Pipeline:
 
     def _analyse(self) -> None:
         try:
-            second_s = tidy_s = time.monotonic()
+            second_s = time.monotonic()
             while not self._stop.is_set():
                 if wait([self._bell], IDLE_S):
                     self._stop.wait(TURN_S)
@@ -380,10 +344,6 @@ class Pipeline:
                     if now_s >= second_s:  # in here, so that it happens under any load
                         second_s = now_s + 1.0
                         self._every_second(now_s)
-                    if now_s >= tidy_s:
-                        evidence = self._config.alerts.evidence
-                        tidy_s = now_s + (_TIDY_EVERY_S if evidence is None else _KEEP_EVERY_S)
-                        self._tidy()
                     more = self._turn() > 0
             self._hear()
         except BaseException as exc:  # the owner is told, and raises it
@@ -432,23 +392,7 @@ class Pipeline:
         for name, watch in self._watches.items():
             self._rates[name].sample(mono_s, watch.ring.counters.frames_read)
             self._tell(watch.every_second(utc_s))
-
-    def _tidy(self) -> None:
-        """Forget pictures of alerts that the outbox has forgotten, or as `evidence` says."""
-        if self._config.alerts.evidence is not None:
-            if self._keeping is None or self._keeping.done():
-                self._keeping = self._chores.submit(self._keep, frozenset(self._open))
-        elif self._snapshots is not None:
-            before_s = time.time() - self._config.alerts.max_age_days * 86_400
-            self._chores.submit(self._snapshots.forget, before_s)
-
-    def _keep(self, open_events: frozenset[str]) -> None:
-        """A chore: hold the folder of evidence within its bounds."""
-        evidence = self._config.alerts.evidence
-        assert evidence is not None  # noqa: S101 - or there is no such chore
-        if self._clips is not None:
-            open_events |= self._clips.open_events()
-        self._kept = keep(evidence.folder, evidence_bounds(evidence), time.time(), open_events)
+        self._evidence.tidy(mono_s)
 
     def _change_state(self, change: StateChange) -> None:
         watch = self._watches.get(change.camera)
@@ -460,9 +404,7 @@ class Pipeline:
             timed = t_mono_ns is not None and draft.kind == "anomaly" and draft.type == "new"
             if timed and t_mono_ns is not None:
                 self._made_ns[draft.id] = t_mono_ns
-            if draft.kind == "anomaly":
-                (self._open.discard if draft.type == "end" else self._open.add)(draft.id)
-            told = draft if self._clips is None else self._clips.pass_on(draft)
+            told = self._evidence.pass_on(draft)
             if told is not None and not self._writer.submit(told):
                 self._made_ns.pop(draft.id, None)
 
@@ -478,9 +420,9 @@ class Pipeline:
                 self._detector,
                 normality=normality,
                 provenance=Provenance(model=self._encoder_sha256, config=fingerprint(camera)),
-                snapshots=self._snapshots,
+                snapshots=self._evidence.snapshots,
                 memory=self._memory,
-                follow=None if self._clips is None else partial(self._clips.follow, name),
+                follow=self._evidence.follow(name),
             )
         except BaseException:
             ring.__exit__()
@@ -488,16 +430,14 @@ class Pipeline:
         self._rates[name] = RateMeter()
         self._watches[name] = watch
         self._supervisor.add(CameraSpec(name, camera.source, capture_settings(camera)), ring)
-        if self._clips is not None:
-            self._clips.add(name, ring.name, camera.detect.fps)
+        self._evidence.add(name, ring.name, camera.detect.fps)
 
     def _remove(self, name: str) -> None:
         self._supervisor.remove(name)
         watch = self._watches.pop(name)
         del self._rates[name]
         self._tell(watch.close(time.time()))
-        if self._clips is not None:
-            self._clips.remove(name)
+        self._evidence.remove(name)
         watch.ring.__exit__()
 
     def _close_watches(self) -> None:
