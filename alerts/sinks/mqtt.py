@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from alerts.event import PROGRAM
 from alerts.sinks.choice import Choice
 from alerts.sinks.dial import Dialer
 from alerts.sinks.homeassistant import OFFLINE, ONLINE, Pictures, discovery
@@ -208,6 +209,8 @@ class Mqtt:
         numbers = [connection.publish(self._topic(event.camera, "event"), body)]
         state = self._states.setdefault(event.camera, CameraState())
         state.see(event, item.body)
+        if event.camera != PROGRAM and event.camera not in self._announced:
+            return numbers  # it was taken out, and what was kept of it; this is its last word
         pictured = event.kind != "health" and event.snapshot is not None
         return numbers + self._publish_state(connection, event.camera, picture=pictured)
 

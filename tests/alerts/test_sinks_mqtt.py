@@ -240,6 +240,10 @@ def test_home_assistant_finds_a_device_for_each_camera(tmp_path: Path) -> None:
             listener.until(
                 lambda: sum(p == b"" and "/config" in t for t, p, _ in listener.messages) == 4
             )
+            # Its last word, such as an end that waited for its clip, brings nothing back.
+            writer.submit(draft(9, camera="back yard"))
+            listener.until(lambda: listener.last("site/sora/back yard/event") is not None)
+            until(lambda: report(sinks, "ha").behind == 0)
         with broker.listener() as late:
             late.until(lambda: late.last("site/sora/available") is not None)
             assert not [t for t, _, _ in late.messages if "back" in t]
@@ -298,7 +302,7 @@ def test_names_and_words_of_the_operator(tmp_path: Path) -> None:
     with (
         Broker(tmp_path) as broker,
         broker.listener() as listener,
-        running(tmp_path, sink("ha", way(broker, **facts))) as (writer, _sinks),
+        running(tmp_path, sink("ha", way(broker, **facts)), cameras=("a+b#c",)) as (writer, _sinks),
     ):
         writer.submit(draft(0, camera="a+b#c", snapshot="https://evidence.example/1.jpg"))
         listener.until(lambda: bool(listener.of("sorawatch/a_b_c/picture")))
