@@ -103,6 +103,8 @@ def write_trace(path: Path, rng: np.random.Generator, n: int, night: bool) -> No
             for name in ("x", "y", "width", "height"):
                 side = rng.uniform(0, 0.5, m).astype(np.float32)
                 arrays[name] = pa.array(side, pa.float32(), mask=~there)
+            nearest_s = rng.uniform(0, 3600, m).astype(np.float32)
+            arrays["nearest_s"] = pa.array(nearest_s, pa.float32(), mask=~there)
             for name in PARTS:
                 share = np.where(there & (name == "speed"), 1.0, 0.0).astype(np.float32)
                 arrays[name] = pa.array(share, pa.float32())
