@@ -11,10 +11,12 @@ demo: $(VENV)/.has-demo
 	$(BIN)/sorawatch demo $(ARGS)
 
 # Two runs: most tests side by side, then those that need the machine to themselves. Where ARGS
-# chooses tests of one kind only, the other run finds none (status 5).
+# chooses tests of one kind only, the other run finds none (status 5). Cameras and programs run in
+# real time, and a machine that is away for a second costs them frames: what fails is tried once
+# more, and the summary tells which did (RERUN).
 test: $(VENV)/.has-dev $(VENV)/.has-train
-	$(BIN)/python -m pytest -m 'not alone' -n logical --maxprocesses 4 --dist loadfile $(ARGS) || test $$? = 5
-	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? = 5
+	$(BIN)/python -m pytest -m 'not alone' -n logical --maxprocesses 4 --dist loadfile --reruns 1 $(ARGS) || test $$? = 5
+	$(BIN)/python -m pytest -m alone --reruns 1 $(ARGS) || test $$? = 5
 
 lint: $(VENV)/.has-dev
 	$(BIN)/ruff check .

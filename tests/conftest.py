@@ -19,6 +19,7 @@ HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 ALONE = {
     "alerts/test_durability.py",
+    "alerts/test_sinks_live.py",
     "demo/test_demo_run.py",
     "demo/test_demo_serve.py",
     "recording/test_record_live.py",

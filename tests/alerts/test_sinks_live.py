@@ -46,7 +46,12 @@ def test_the_program_and_its_sinks(
 
             until(lambda: told()["good"]["behind"] == told()["mine"]["behind"] == 0, told)
             until(lambda: told()["log"]["state"] == "failing", told)
-            assert [post.seq for post in good.posts] == list(range(1, len(heard.events) + 1))
+            heard.until(
+                lambda: [p.seq for p in good.posts] == [e["seq"] for e in heard.events],
+                20,
+                "the same at the webhook and the subscriber",
+            )
+            assert [post.seq for post in good.posts] == list(range(1, len(good.posts) + 1))
             frames = program.status()["gate"]["frames"]
             assert program.get("/readyz")[0] == 200
             metrics, page = program.get("/metrics")[1], program.get("/status")[1]
