@@ -7,8 +7,6 @@ program wait for it, and it can be ended at any moment.
 import json
 import multiprocessing
 import os
-import signal
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, NoReturn
@@ -20,9 +18,9 @@ from detectors.encoder.contract import Contract
 from detectors.fitting import NormalityFitter
 from detectors.observer import Encoder
 from sorawatch import SorawatchError
+from streamer.capture.starting import start_blocked
 
 _NICENESS: Final = 5
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NormalityProcess:
@@ -39,17 +37,8 @@ class NormalityProcess:
         self._process = context.Process(
             target=_main, args=(theirs, str(progress), str(normal), used), name="sorawatch learning"
         )
-        # Blocked, and so inherited as blocked: it ends when its owner says so.
-        resource_tracker.ensure_running()  # unblocks them, were `start` to do it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            self._process.start()
-        except BaseException:
-            self.connection.close()
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            theirs.close()
+        # It ends when its owner says so.
+        start_blocked(self._process, self.connection, theirs)
 
     def poll(self) -> str | None:
         """None while it computes; then "" when the file is there, or why it is not."""

@@ -4,17 +4,16 @@ import logging
 import multiprocessing
 import signal
 import time
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Final
 
 from streamer.capture import messages
 from streamer.capture.doorbell import Doorbell
 from streamer.capture.messages import Message
+from streamer.capture.starting import start_blocked
 from streamer.capture.worker import worker_main
 
 _AT_ONCE: Final = 100  # messages taken from one worker before the others have their turn
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class WorkerProcess:
@@ -31,17 +30,7 @@ class WorkerProcess:
         self._process = context.Process(
             target=worker_main, args=(theirs, bell, level), name="sorawatch capture worker"
         )
-        # Blocked, and so inherited as blocked: Ctrl-C must not reach it before it ignores it.
-        resource_tracker.ensure_running()  # unblocks them, were `start` to do it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            self._process.start()
-        except BaseException:
-            self._connection.close()
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            theirs.close()
+        start_blocked(self._process, self._connection, theirs)
         self.pid: Final = self._process.pid or 0
         self.started_s: Final = time.monotonic()
         self.ready = False
