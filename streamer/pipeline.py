@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -35,6 +35,7 @@ from streamer.capture.ring import FrameRing
 from streamer.capture.states import StateChange
 from streamer.capture.supervisor import CameraSpec, Supervisor
 from streamer.capture.windows import RingWindow
+from streamer.chores import Chores
 from streamer.config import CameraConfig, Config, fingerprint, resolve
 from streamer.control import ControlServer
 from streamer.event_memory import EventMemory
@@ -105,7 +106,7 @@ class Pipeline:
                 threads=self._config.detect.threads or len(os.sched_getaffinity(0)),
             )
             stack.callback(self._detector.close)
-            self._chores = stack.enter_context(ThreadPoolExecutor(1, "chores"))
+            self._chores = stack.enter_context(Chores())
             settings = writer_settings(self._config.alerts)
             self._writer = stack.enter_context(
                 AlertWriter(settings, on_published=self._published, on_degraded=self._degraded)

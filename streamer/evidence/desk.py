@@ -8,13 +8,11 @@ the post-roll. Nothing else waits, and no thread of the live path ever does.
 import contextlib
 import logging
 import multiprocessing
-import signal
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from select import select
 from types import TracebackType
@@ -24,6 +22,7 @@ from alerts.event import EventDraft
 from streamer.capture import messages
 from streamer.capture.doorbell import Doorbell
 from streamer.capture.messages import Message
+from streamer.capture.starting import start_blocked
 from streamer.evidence.cutter import ClipSettings
 from streamer.evidence.names import CLIP, evidence_path
 from streamer.evidence.process import evidence_main
@@ -41,7 +40,6 @@ _REMEMBERED: Final = 1_000
 _TURN_S: Final = 0.5
 _SILENT_S: Final = 30.0
 _START_AGAIN_S: Final = (1.0, 60.0)
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,17 +423,7 @@ class _Process:
         self._process = context.Process(
             target=evidence_main, args=(theirs, settings, level), name="sorawatch evidence"
         )
-        # Blocked, and so inherited as blocked: Ctrl-C must not reach it before it ignores it.
-        resource_tracker.ensure_running()  # unblocks them, were `start` to do it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            self._process.start()
-        except BaseException:
-            self._connection.close()
-            raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            theirs.close()
+        start_blocked(self._process, self._connection, theirs)
         self.pid: Final = self._process.pid
         self.status: int | None = None
 

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 from alerts.event import EventDraft
+from streamer.chores import Chores
 from streamer.config import AlertsConfig
 from streamer.evidence.desk import Clips
 from streamer.evidence.keeper import Kept, keep, remove_unfinished
@@ -28,7 +28,7 @@ class LiveEvidence:
     """
 
     def __init__(
-        self, config: AlertsConfig, chores: Executor, tell: Callable[[EventDraft], bool]
+        self, config: AlertsConfig, chores: Chores, tell: Callable[[EventDraft], bool]
     ) -> None:
         """`tell` takes messages that were held until their clip was there; from any thread."""
         self._config, self._chores, self._tell = config, chores, tell
@@ -39,7 +39,7 @@ class LiveEvidence:
         self._clips: Clips | None = None
         self._open: set[str] = set()
         self._kept = Kept(0, 0, 0)
-        self._keeping: Future[None] | None = None
+        self._keeping = False
         self._keep_at_s = 0.0
         self._stack = ExitStack()
 
@@ -49,7 +49,7 @@ class LiveEvidence:
             if self.snapshots is not None:
                 stack.enter_context(self.snapshots)
             if self._wanted is not None:
-                self._chores.submit(remove_unfinished, self._wanted.folder)
+                self._chores.ask(partial(remove_unfinished, self._wanted.folder))
                 if self._wanted.clips:
                     clips = Clips(clip_settings(self._wanted), self._tell, self._link)
                     self._clips = stack.enter_context(clips)
@@ -91,12 +91,12 @@ class LiveEvidence:
             return
         if self._wanted is not None:
             self._keep_at_s = now_s + _KEEP_EVERY_S
-            if self._keeping is None or self._keeping.done():
-                self._keeping = self._chores.submit(self._keep, frozenset(self._open))
+            if not self._keeping:
+                self._keeping = self._chores.ask(partial(self._keep, frozenset(self._open)))
         elif self.snapshots is not None:
             self._keep_at_s = now_s + _FORGET_EVERY_S
             before_s = time.time() - self._config.max_age_days * 86_400
-            self._chores.submit(self.snapshots.forget, before_s)
+            self._chores.ask(partial(self.snapshots.forget, before_s))
 
     def status(self) -> EvidenceStatus | None:
         """How it stands, for any thread; None where nothing is wanted."""
@@ -115,7 +115,10 @@ class LiveEvidence:
 
     def _keep(self, open_events: frozenset[str]) -> None:
         assert self._wanted is not None  # noqa: S101 - or there is no such chore
-        if self._clips is not None:
-            open_events |= self._clips.open_events()
-        bounds = evidence_bounds(self._wanted)
-        self._kept = keep(self._wanted.folder, bounds, time.time(), open_events)
+        try:
+            if self._clips is not None:
+                open_events |= self._clips.open_events()
+            bounds = evidence_bounds(self._wanted)
+            self._kept = keep(self._wanted.folder, bounds, time.time(), open_events)
+        finally:
+            self._keeping = False
