@@ -102,7 +102,7 @@ class Batches:
             raise SourceError(
                 f"no footage is long enough: a window needs {frames + 1} frames of 0.2 s", "ended"
             )
-        self._known: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
+        self._known: dict[tuple[Run, int], list[tuple[int, int, int, int]]] = {}
         self._keys = sorted(self._clips)
         self._cameras = sorted({camera for camera, _ in self._keys})
         seconds = np.array([sum(len(r) for r in self._clips[k]) for k in self._keys], float)
@@ -268,9 +268,9 @@ class Batches:
 
     def _boxes(self, run: Run, i: int) -> list[tuple[int, int, int, int]]:
         """`moving_boxes`, remembered: they are asked for again and again."""
-        known = self._known.get((id(run), i))
+        known = self._known.get((run, i))
         if known is None:
-            known = self._known[(id(run), i)] = moving_boxes(run, i)
+            known = self._known[(run, i)] = moving_boxes(run, i)
         return known
 
 

@@ -57,7 +57,7 @@ def export_onnx(model: SoraEncoder, path: Path, name: str, *, half: bool = False
     """
     _check_finite(model, path, "is NaN or infinite: lower learning_rate and train again")
     if half:
-        model = _halved(model)
+        model = halved(model)
         _check_finite(model, path, "is too large for float16: export it without --half")
     contract = Contract(
         name=name,
@@ -140,7 +140,7 @@ class _Incremental(nn.Module):
         return window, tokens, anomaly, features
 
 
-def _halved(model: SoraEncoder) -> SoraEncoder:
+def halved(model: SoraEncoder) -> SoraEncoder:
     """A copy in float16, but for what is not learned: areas and counts want every digit."""
     twin = copy.deepcopy(model)
     for module in twin.modules():

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,14 +32,15 @@ FOLDER_FPS = 10.0
 """Rate of a folder of pictures, which does not say its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """A clip at one speed: evenly spaced frames, `period` of footage apart, with their motion.
 
     `flow` (N, h, w, 2) float16, px per frame; `difference` (N, h, w) uint8, zero where nothing
     moves. `details` (M, 2h, 2w) uint8: luma of the whole clip, of which frame i is number
     `picks[i]`. `camera`: runs of the same camera share it. `speed`: 2.0 shows twice
-    as much footage from frame to frame as a live camera would.
+    as much footage from frame to frame as a live camera would. `stored`: folder and first part of
+    the names of the files that the arrays are read from.
     """
 
     name: str
@@ -48,10 +50,15 @@ class Run:
     picks: NDArray[np.int64]
     flow: NDArray[np.float16]
     difference: NDArray[np.uint8]
+    stored: tuple[Path, str]
 
     def __len__(self) -> int:
         """Frames."""
         return len(self.picks)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process opens the files itself, instead of being sent what is in them."""
+        return _open, (*self.stored, self.name, self.camera)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -216,11 +223,15 @@ def _motion(
 
 
 def _open(folder: Path, name: str, clip: str, camera: str) -> Run:
-    parts = [
-        np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
-        for part in ("details", *(f"{name}-{part}" for part in PARTS))
-    ]
-    return Run(clip, camera, float(name.split("-", maxsplit=1)[0]), *parts)
+    def read(part: str) -> NDArray[Any]:
+        stored: NDArray[Any] = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+        return stored
+
+    speed = float(name.split("-", maxsplit=1)[0])
+    picks, flow, difference = (read(f"{name}-{part}") for part in PARTS)
+    return Run(
+        clip, camera, speed, read("details"), picks, flow, difference, stored=(folder, name)
+    )  # fmt: skip
 
 
 def _key(path: Path, px: int, period_s: float, speeds: Sequence[float]) -> str:

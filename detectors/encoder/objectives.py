@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from detectors.appearance import PLACE_WEIGHT
 from detectors.encoder.contract import LUMA, STRIDE_PX
-from detectors.encoder.data import IGNORED, Batch
+from detectors.encoder.data import IGNORED
+from detectors.encoder.loading import Tensors
 from detectors.encoder.model import EncoderConfig
 from detectors.encoder.plant import Kind
 
@@ -80,15 +81,12 @@ class Objectives(nn.Module):
         self.steepness = nn.Parameter(torch.tensor(1.5))
         self.middle = nn.Parameter(torch.tensor(1.0))
 
-    def forward(self, outputs: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Losses:
-        """Losses of the encoder's outputs on a batch."""
+    def forward(self, outputs: tuple[Tensor, Tensor, Tensor], batch: Tensors) -> Losses:
+        """Losses of the encoder's outputs on a batch, all on one device."""
         window, tokens, anomaly = outputs
-        x = torch.from_numpy(batch.x)
-        moving = torch.from_numpy(batch.moving)
+        x, kind, planted, moving, future, group = batch
         weight = (moving > 0.02).float() * (1 - STILL_WEIGHT) + STILL_WEIGHT  # (B, h, w)
-        planted = torch.from_numpy(batch.planted)
-        kind = torch.from_numpy(batch.kind)
-        clear = (torch.from_numpy(batch.kind) != IGNORED) & (planted == 0)
+        clear = (kind != IGNORED) & (planted == 0)
 
         counted = weight * (planted >= 0) * (1 + 1.5 * (planted > 0))
         losses = {
@@ -102,12 +100,9 @@ class Objectives(nn.Module):
             ),
             "now": _mean(_distance(self.now(tokens), pattern(x[:, -1, LUMA.stop :])), weight),
             "look": _mean(_distance(self.look(tokens), look(x[:, -1, LUMA])), weight),
-            "next": _mean(
-                _distance(self.next(tokens), pattern(torch.from_numpy(batch.future))),
-                weight * clear,
-            ),
-            "unlike": self._unlike(tokens, moving, kind, planted, torch.from_numpy(batch.group)),
-            "group": _contrast(window[:, : self.window_dim], torch.from_numpy(batch.group)),
+            "next": _mean(_distance(self.next(tokens), pattern(future)), weight * clear),
+            "unlike": self._unlike(tokens, moving, kind, planted, group),
+            "group": _contrast(window[:, : self.window_dim], group),
         }
         total = torch.stack([self.weights[k] * v for k, v in losses.items() if k in self.weights])
         return Losses(total.sum(), {k: float(v.detach()) for k, v in losses.items()})
@@ -124,6 +119,7 @@ class Objectives(nn.Module):
         use = (moving > MOVING_SHARE) & (kind != IGNORED) & (planted >= 0)
         flat = tokens.permute(0, 2, 3, 1)
         at = torch.stack(torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij"), -1)
+        at = at.to(tokens.device)
         losses, weights = [], []
         for g in group.unique():
             n, y, x = torch.nonzero(use & (group == g)[:, None, None], as_tuple=True)
@@ -161,7 +157,7 @@ def _contrast(window: Tensor, group: Tensor) -> Tensor:
     z = F.normalize(window, dim=1)
     likeness = z @ z.T / 0.1
     same = group[:, None] == group[None, :]
-    own = torch.arange(len(group))
+    own = torch.arange(len(group), device=group.device)
     partner = (own ^ 1).clamp(max=len(group) - 1)
     mask = same.clone()
     mask[own, partner] = False

@@ -1,5 +1,6 @@
 """Training the encoder: seeded, resumable, with its metrics in a CSV file."""
 
+import copy
 import csv
 import json
 import logging
@@ -8,7 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -19,11 +20,12 @@ from detectors.encoder.contract import LUMA, Contract
 from detectors.encoder.data import Batches
 from detectors.encoder.export import export_onnx
 from detectors.encoder.footage import Run, find_footage, load_runs
+from detectors.encoder.loading import Tensors, batches_ahead, tensors
 from detectors.encoder.model import EncoderConfig, SoraEncoder
 from detectors.encoder.objectives import Objectives
 from detectors.encoder.plant import ANOMALIES, Kind
 from detectors.encoder.train_config import SPEEDS, TrainConfig, footage_root, load_train_config
-from sorawatch import ModelError, SourceError
+from sorawatch import DeviceError, ModelError, SourceError
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.csv"
 VALIDATION_BATCHES = 12
 SETTLE_WINDOWS = 400
+MOST_WORKERS = 16
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -41,14 +44,23 @@ def train(
     cache: Path | None = None,
     progress: Progress | None = None,
     steps: int | None = None,
+    device: Literal["auto", "cuda", "cpu"] = "auto",
+    workers: int | None = None,
 ) -> Path:
     """Train as the configuration says and export `out_dir`/sora.onnx; returns its path.
 
     A training that was interrupted carries on from `out_dir`/checkpoint.pt. `cache`: where motion
     is kept between trainings (default `out_dir`/cache). `progress(step, steps, losses)` is called
-    at every step. `steps` overrides the configuration, for a trial.
-    ConfigError, SourceError or ModelError say what is wrong; nothing half-written is left.
+    at every step. `steps` overrides the configuration, for a trial. `device`: `auto` takes a GPU
+    when torch finds one. `workers`: processes that make batches ahead; by default none on the CPU,
+    where the model takes all there is, and one for each core but one beside a GPU, which would
+    wait. The same configuration, footage and device give the same weights.
+    ConfigError, SourceError, ModelError or DeviceError say what is wrong; nothing half-written is
+    left.
     """
+    to = pick_device(device)
+    if workers is None:
+        workers = min(MOST_WORKERS, (os.cpu_count() or 2) - 1) if to.type == "cuda" else 0
     config = load_train_config(Path(config_path))
     if steps is not None:
         config = config.model_copy(update={"steps": steps})
@@ -57,7 +69,7 @@ def train(
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(1)
     training, held_out = _footage(config, cache or out / "cache")
-    trainer = Trainer(config, training, held_out, out)
+    trainer = Trainer(config, training, held_out, out, device=to, workers=workers)
     trainer.resume()
     trainer.run(progress)
     path = out / "sora.onnx"
@@ -72,15 +84,28 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainConfig, training: list[Run], held_out: list[Run], out: Path
+        self,
+        config: TrainConfig,
+        training: list[Run],
+        held_out: list[Run],
+        out: Path,
+        *,
+        device: torch.device | None = None,
+        workers: int = 0,
     ) -> None:
-        """Weights at random from the seed; nothing is read or written yet."""
+        """Weights at random from the seed; nothing is read or written yet.
+
+        `device`: where to compute, the CPU when not given; `workers` as in `train`.
+        """
         self._config, self._out = config, out
+        self._device, self._workers = device or torch.device("cpu"), workers
         torch.manual_seed(config.seed)
         self.model = SoraEncoder(EncoderConfig(**config.model.model_dump())).to(
             memory_format=torch.channels_last  # a third faster on a CPU
         )
         self._objectives = Objectives(self.model.config, config.objectives)
+        self.model.to(self._device)
+        self._objectives.to(self._device)
         self._parameters = [*self.model.parameters(), *self._objectives.parameters()]
         self._optimizer = torch.optim.AdamW(
             self._parameters, config.learning_rate, weight_decay=config.weight_decay
@@ -97,13 +122,19 @@ class Trainer:
         """Train until the last step."""
         config = self._config
         started = time.monotonic()
-        while self.step < config.steps:
-            parts = self._one_step()
+        for batch in batches_ahead(
+            self._batches,
+            range(self.step, config.steps),
+            config.batch,
+            workers=self._workers,
+            pinned=self._device.type == "cuda",
+        ):
+            parts = self.learn(batch)
             if progress is not None:
                 progress(self.step, config.steps, parts)
             last = self.step == config.steps
             if last:
-                self._settle()
+                self.settle()
             if self.step % config.validate_every == 0 or last:
                 row = {**parts, **self.validate(), "seconds": time.monotonic() - started}
                 self._write_metrics(row)
@@ -111,14 +142,15 @@ class Trainer:
             if self.step % config.checkpoint_every == 0 or last:
                 self.save()
 
-    def _one_step(self) -> dict[str, float]:
+    def learn(self, batch: Tensors) -> dict[str, float]:
+        """One step with this batch; the losses. ModelError when the loss is not finite."""
         config = self._config
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout
         for group in self._optimizer.param_groups:
             group["lr"] = config.learning_rate * self._schedule()
         self.model.train()
-        batch = self._batches.batch(self.step, config.batch)
-        losses = self._objectives(self.model(torch.from_numpy(batch.x)), batch)
+        batch = batch.to(self._device)
+        losses = self._objectives(self.model(batch.x), batch)
         if not math.isfinite(float(losses.total.detach())):
             raise ModelError(f"the loss is not finite at step {self.step}: lower learning_rate")
         self._optimizer.zero_grad(set_to_none=True)
@@ -137,12 +169,13 @@ class Trainer:
         )
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Tell the model how windows of the training footage usually move."""
         counts = []
         with torch.no_grad():
             for x in self._batches.whole(SETTLE_WINDOWS):
-                statistics = self.model.statistics(torch.from_numpy(x[:, LUMA.stop :]))
+                motion = torch.from_numpy(x[:, LUMA.stop :]).to(self._device)
+                statistics = self.model.statistics(motion)
                 counts.append(self.model.dynamics.count(statistics[None]))
         self.model.dynamics.settle(torch.cat(counts))
 
@@ -155,7 +188,7 @@ class Trainer:
         with torch.no_grad():
             for i in range(VALIDATION_BATCHES):
                 batch = self._validation.batch(i, self._config.batch, augment=False)
-                anomaly = self.model(torch.from_numpy(batch.x))[2].numpy()
+                anomaly = self.model(tensors(batch).x.to(self._device))[2].cpu().numpy()
                 use = (batch.moving > 0.02) & (batch.kind >= 0)
                 scores.append(anomaly[use])
                 kinds.append(batch.kind[use])
@@ -200,7 +233,8 @@ class Trainer:
 
     def export(self, path: Path) -> Contract:
         """Write the ONNX file."""
-        return export_onnx(self.model, path, f"{self._config.name}, {self.step} steps")
+        model = copy.deepcopy(self.model).to("cpu")
+        return export_onnx(model, path, f"{self._config.name}, {self.step} steps")
 
     def _write_metrics(self, row: dict[str, float]) -> None:
         path = self._out / METRICS
@@ -211,6 +245,25 @@ class Trainer:
             if new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" for k, v in values.items()})
+
+
+def pick_device(device: str) -> torch.device:
+    """What to compute on; DeviceError when CUDA was asked for and torch has none.
+
+    On a GPU only what gives the same in every run is used.
+    """
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            "device cuda is not available: torch finds no NVIDIA GPU, or was built without CUDA; "
+            "use --device auto or cpu"
+        )
+    # cuBLAS reads this when it starts, and is not deterministic without it.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

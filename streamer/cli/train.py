@@ -1,6 +1,7 @@
 """`sorawatch train`: train the encoder."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -33,10 +34,28 @@ from streamer.cli.common import Progress, command, json_option, needs_train_extr
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder that keeps motion between trainings.  [default: OUT/cache]",
 )
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cuda", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="What to compute on; auto takes a GPU when torch finds one.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    help="Processes that make batches ahead.  [default: 0 on the CPU, all cores but one on a GPU]",
+)
 @json_option
 def train(
-    config: Path, out: Path, steps: int | None, cache: Path | None, as_json: bool
-) -> None:  # fmt: skip
+    config: Path,
+    out: Path,
+    steps: int | None,
+    cache: Path | None,
+    device: Literal["auto", "cuda", "cpu"],
+    workers: int | None,
+    as_json: bool,
+) -> None:
     """Train the encoder on normal footage.
 
     No labels are needed. Needs the extra `train`: pip install 'sorawatch[train]'. The encoder
@@ -51,6 +70,8 @@ def train(
             out,
             cache=cache,
             steps=steps,
+            device=device,
+            workers=workers,
             progress=lambda step, last, losses: progress.show(
                 f"step {step} of {last}: loss {losses.get('total', float('nan')):.3f}"
             ),

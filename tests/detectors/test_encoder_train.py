@@ -24,7 +24,7 @@ from detectors.encoder.plant import Kind, crop, moving_boxes, paste, scale, take
 from detectors.encoder.session import EncoderSession  # noqa: E402
 from detectors.encoder.train import Trainer, auc, load_checkpoint, train  # noqa: E402
 from detectors.encoder.train_config import load_train_config  # noqa: E402
-from sorawatch import ConfigError, ModelError, SourceError  # noqa: E402
+from sorawatch import ConfigError, DeviceError, ModelError, SourceError  # noqa: E402
 from streamer.cli.export import export  # noqa: E402
 
 Caplog = pytest.LogCaptureFixture
@@ -200,6 +200,28 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
     assert parts["step"] == 4
     for name, weights in whole["model"].items():
         assert torch.equal(weights, parts["model"][name]), name
+
+
+def test_processes_that_make_batches_change_nothing(tmp_path: Path, runs: list[Run]) -> None:
+    """Batches made ahead by two processes give the same bits as those made one at a time."""
+    config = load_train_config(make_config(tmp_path / "c.yaml"))
+    weights = []
+    for workers in (0, 2):
+        (tmp_path / str(workers)).mkdir()
+        trainer = Trainer(config, runs, [], tmp_path / str(workers), workers=workers)
+        trainer.run()
+        weights.append(trainer.model.state_dict())
+    alone, helped = weights
+    for name, value in alone.items():
+        assert torch.equal(value, helped[name]), name
+
+
+def test_a_gpu_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who asked for a GPU waits for a CPU instead; nothing is written."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="cuda is not available"):
+        train(make_config(tmp_path / "c.yaml"), tmp_path / "out", device="cuda")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, runs: list[Run]) -> None:
