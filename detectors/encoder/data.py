@@ -12,21 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.encoder.contract import DIFFERENCE, FLOW, LUMA, STRIDE_PX
-from detectors.encoder.features import FLOW_LIMIT
+from detectors.encoder.augment import mirror, relight, zoom
+from detectors.encoder.contract import LUMA, STRIDE_PX
 from detectors.encoder.footage import Run
-from detectors.encoder.plant import (
-    ANOMALIES,
-    Blob,
-    Kind,
-    crop,
-    moving_boxes,
-    paste,
-    resize,
-    scale,
-    take,
-    turn,
-)
+from detectors.encoder.plant import ANOMALIES, Kind, crop
+from detectors.encoder.planter import Planter
 from sorawatch import SourceError
 
 IGNORED = -1
@@ -90,21 +80,17 @@ class Batches:
         SourceError when no run at ordinary speed is long enough for a window.
         """
         self._frames, self._crop, self._seed = frames, crop_px, seed
+        runs = [run for run in runs if len(run) > frames]
         self._clips: dict[tuple[str, str], list[Run]] = defaultdict(list)
-        self._speeds: dict[tuple[str, float], list[Run]] = defaultdict(list)
         for run in runs:
-            if len(run) < frames + 1:
-                continue
             if run.speed == 1.0:
                 self._clips[(run.camera, run.name)].append(run)
-            self._speeds[(run.camera, run.speed)].append(run)
         if not self._clips:
             raise SourceError(
                 f"no footage is long enough: a window needs {frames + 1} frames of 0.2 s", "ended"
             )
-        self._known: dict[tuple[Run, int], list[tuple[int, int, int, int]]] = {}
+        self._planter = Planter(runs, frames)
         self._keys = sorted(self._clips)
-        self._cameras = sorted({camera for camera, _ in self._keys})
         seconds = np.array([sum(len(r) for r in self._clips[k]) for k in self._keys], float)
         # Long clips more often, but not so often that few cameras make up all of it.
         weights = np.sqrt(seconds)
@@ -149,7 +135,7 @@ class Batches:
         camera, _ = key
         own = self._clips[key]
         size = own[0].size
-        runs = [r for r in self._speeds[(camera, 1.0)] if r.size == size]
+        runs = [r for r in self._planter.runs(camera, 1.0) if r.size == size]
         zoom = float(np.exp(rng.uniform(-0.25, 0.25))) if augment and rng.random() < 0.5 else 1.0
         height, width = (round(side / zoom) for side in self._crop)
         run = own[int(rng.integers(len(own)))]
@@ -168,14 +154,14 @@ class Batches:
         covered = np.zeros((len(Kind), *view.box[2:]), np.float32)
         for _ in range(int(rng.integers(0, 5))):
             kind = Kind(int(rng.choice(_KINDS, p=_SHARES)))
-            self._plant(x, covered, kind, view.camera, run, view.box[:2], rng)
+            self._planter.plant(x, covered, kind, view.camera, run, view.box[:2], rng)
         if view.zoom != 1.0:
-            x, future = (_zoom(a, self._crop, view.zoom) for a in (x, future))
+            x, future = (zoom(a, self._crop, view.zoom) for a in (x, future))
             covered = np.stack([cv2.resize(plane, self._crop[::-1]) for plane in covered])
         if view.mirrored:
-            x, future, covered = _mirror(x), _mirror(future), covered[..., ::-1].copy()
+            x, future, covered = mirror(x), mirror(future), covered[..., ::-1].copy()
         if augment:
-            _light(x, rng)
+            relight(x, rng)
         kinds, planted = _cells(covered)
         moving = _mean_cells((np.abs(x[-1, LUMA.stop :]).max(0) > 0).astype(np.float32))
         return x, kinds, planted, moving, future[LUMA.stop :].copy()
@@ -187,7 +173,7 @@ class Batches:
         h, w = run.size
         y = float(rng.uniform(min(0, h - height), max(0, h - height)))
         x = float(rng.uniform(min(0, w - width), max(0, w - width)))
-        boxes = self._boxes(run, i)
+        boxes = self._planter.boxes(run, i)
         if boxes and rng.random() < 0.7:
             by, bx, b, c = boxes[int(rng.integers(len(boxes)))]
             y = by + b / 2 - height * rng.uniform(0.15, 0.85)
@@ -196,105 +182,6 @@ class Batches:
             int(np.clip(y, min(0, h - height), max(0, h - height))),
             int(np.clip(x, min(0, w - width), max(0, w - width))),
         )
-
-    def _plant(
-        self,
-        x: NDArray[np.float32],
-        covered: NDArray[np.float32],
-        kind: Kind,
-        camera: str,
-        run: Run,
-        corner: tuple[int, int],
-        rng: np.random.Generator,
-    ) -> None:
-        """Plant one thing of this kind, if one can be found."""
-        h, w = x.shape[2:]
-        blob = self._find(kind, camera, run, (*corner, h, w), rng)
-        if blob is None:
-            return
-        where = blob.middles[-1] - np.asarray(corner, np.float32)  # where it was in its own run
-        if kind == Kind.SCALED:
-            factor = rng.uniform(1.6, 2.4) if rng.random() < 0.7 else rng.uniform(0.4, 0.6)
-            blob = scale(blob, float(factor))
-        elif kind == Kind.TURNED:
-            blob = turn(blob, float(rng.uniform(0.35, 0.75) * np.pi * rng.choice((-1, 1))))
-        elif kind == Kind.FOREIGN:
-            where = np.array([rng.uniform(0.1, 0.9) * h, rng.uniform(0.1, 0.9) * w], np.float32)
-            blob = scale(blob, float(np.exp(rng.uniform(-0.5, 0.5))))
-        mask = paste(x, blob, where)
-        covered *= 1.0 - mask
-        covered[kind] = np.maximum(covered[kind], mask)
-
-    def _find(
-        self,
-        kind: Kind,
-        camera: str,
-        run: Run,
-        view: tuple[int, int, int, int],
-        rng: np.random.Generator,
-    ) -> Blob | None:
-        """A blob at the speed and from the camera that this kind wants, None if there is none.
-
-        Except for FOREIGN it must stand inside `view` (y, x, height, width): speed and size mean
-        something only where they belong.
-        """
-        speed = 1.0
-        if kind == Kind.FAST:
-            speed = float(rng.choice((1.5, 2.0, 3.0), p=(0.3, 0.4, 0.3)))
-        elif kind == Kind.SLOW:
-            speed = 0.5
-        elif kind == Kind.FOREIGN:
-            others = [c for c in self._cameras if c != camera]
-            if not others:
-                return None
-            camera = others[int(rng.integers(len(others)))]
-        runs = self._speeds.get((camera, speed), [])
-        if kind != Kind.FOREIGN:
-            runs = [r for r in runs if r.size == run.size]
-        y0, x0, h, w = view
-        for _ in range(8 if runs else 0):
-            source = runs[int(rng.integers(len(runs)))]
-            i = int(rng.integers(self._frames - 1, len(source)))
-            boxes = self._boxes(source, i)
-            if kind != Kind.FOREIGN:
-                boxes = [
-                    (y, x, b, c)
-                    for y, x, b, c in boxes
-                    if y0 <= y + b / 2 < y0 + h and x0 <= x + c / 2 < x0 + w
-                ]
-            if boxes:
-                return take(source, i, self._frames, boxes[int(rng.integers(len(boxes)))])
-        return None
-
-    def _boxes(self, run: Run, i: int) -> list[tuple[int, int, int, int]]:
-        """`moving_boxes`, remembered: they are asked for again and again."""
-        known = self._known.get((run, i))
-        if known is None:
-            known = self._known[(run, i)] = moving_boxes(run, i)
-        return known
-
-
-def _zoom(x: NDArray[np.float32], size: tuple[int, int], zoom: float) -> NDArray[np.float32]:
-    """Frames of X (..., 7, h, w) at another size; flow grows with them."""
-    out = resize(x, size)
-    flow = out[..., FLOW, :, :]
-    np.clip(flow * np.float32(zoom), -FLOW_LIMIT, FLOW_LIMIT, out=flow)
-    return out
-
-
-def _mirror(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Frames of X seen in a mirror: left is right."""
-    out = x[..., ::-1].copy()
-    out[..., LUMA, :, :] = out[..., (1, 0, 3, 2), :, :]
-    out[..., FLOW.start, :, :] *= -1
-    return out
-
-
-def _light(x: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """Change light and contrast of a window, in place."""
-    gain, lift = np.float32(np.exp(rng.uniform(-0.35, 0.35))), np.float32(rng.uniform(-0.1, 0.1))
-    x[:, LUMA] = np.clip((x[:, LUMA] - 0.5) * gain + 0.5 + lift, 0.0, 1.0)
-    x[:, DIFFERENCE] = np.minimum(x[:, DIFFERENCE] * gain, 4.0)
 
 
 def _mean_cells(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -68,11 +69,13 @@ def _cuda_session(model: bytes, threads: int | None) -> tuple[Any | None, str]:
         )
     except Exception as exc:
         # ONNX Runtime has no class of its own for this. If the model is at fault, the CPU says so.
-        return None, _one_line(str(exc))
-    finally:
         onnxruntime.set_default_logger_severity(_ERRORS)
+        return None, _reason(str(exc))
     if CUDA in session.get_providers():
+        # Kept silent: where cuDNN has no plan for a convolution the runtime takes another way, and
+        # says so as an error, for each shape once.
         return session, ""
+    onnxruntime.set_default_logger_severity(_ERRORS)
     log.debug("ONNX Runtime on loading CUDA: %s", _one_line(said.getvalue()))
     return None, "ONNX Runtime could not load its CUDA provider (no GPU, no driver or no libraries)"
 
@@ -110,6 +113,12 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _reason(said: str) -> str:
+    """What CUDA said, out of the C++ around it; all of it when it cannot be found."""
+    found = re.search(r"\bCU\w+ failure \d+: [^;]+", said)
+    return _one_line(found[0] if found else said)
 
 
 def _one_line(text: str) -> str:

@@ -3,12 +3,14 @@
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from detectors.encoder import providers
 from detectors.encoder.contract import CHANNELS, CONTRACT_VERSION, Contract
 from detectors.encoder.onnx_file import NotOnnx, inspect
 from detectors.encoder.providers import environment_problem
@@ -147,6 +149,32 @@ def test_cuda_is_never_silently_the_cpu() -> None:
         return
     with pytest.raises(DeviceError, match=r"sorawatch\[cuda\]"):
         EncoderSession(device="cuda")
+
+
+def test_why_cuda_cannot_be_had_is_told_in_few_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what the runtime says, the driver's own words reach the user, not the C++ around them."""
+    said = (
+        "/src/core/providers/cuda/cuda_call.cc:154 std::conditional_t<THRW, void, Status> "
+        "onnxruntime::CudaCall(ERRTYPE, const char*) [with ERRTYPE = cudaError; bool THRW = true] "
+        "CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=box; "
+        "file=/src/cuda_execution_provider.cc ; line=282 ; expr=cudaSetDevice(info_.device_id);"
+    )
+    session = providers.onnxruntime.InferenceSession
+
+    def refuse(*args: object, **options: Any) -> object:
+        if options["providers"] == ["CPUExecutionProvider"]:
+            return session(*args, **options)
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(providers.onnxruntime, "InferenceSession", refuse)
+    monkeypatch.setattr(
+        providers.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"]
+    )
+    with pytest.raises(DeviceError) as caught:
+        EncoderSession(device="cuda")
+    assert "not available: CUDA failure 100: no CUDA-capable device is detected;" in str(
+        caught.value
+    )
 
 
 def test_auto_finds_something(capfd: pytest.CaptureFixture[str]) -> None:

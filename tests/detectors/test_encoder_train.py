@@ -15,8 +15,9 @@ from click.testing import CliRunner
 torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
 pytest.importorskip("onnxscript", reason="onnxscript (extra train) is absent")
 
+from detectors.encoder.augment import mirror, zoom  # noqa: E402
 from detectors.encoder.contract import CHANNELS, FLOW, LUMA, PRECISIONS, Contract  # noqa: E402
-from detectors.encoder.data import Batches, _mirror, _zoom  # noqa: E402
+from detectors.encoder.data import Batches  # noqa: E402
 from detectors.encoder.features import detail_of, pack, unpack  # noqa: E402
 from detectors.encoder.footage import Run, load_runs  # noqa: E402
 from detectors.encoder.model import EncoderConfig, SoraEncoder  # noqa: E402
@@ -404,16 +405,16 @@ def test_batches_depend_on_seed_and_step_alone(runs: list[Run], field: str) -> N
 def test_a_mirrored_window_is_the_mirrored_picture() -> None:
     """Left is right, pixel by pixel, at the size of the detail too; what goes right goes left."""
     x = np.random.default_rng(0).normal(size=(3, C, 12, 16)).astype(np.float32)
-    mirrored = _mirror(x)
+    mirrored = mirror(x)
     assert np.array_equal(unpack(mirrored[:, LUMA]), unpack(x[:, LUMA])[..., ::-1])
     right, down = FLOW.start, FLOW.start + 1
     assert np.array_equal(mirrored[:, right], -x[:, right, :, ::-1])
     assert np.array_equal(mirrored[:, down:], x[:, down:, :, ::-1])
-    assert np.array_equal(_mirror(mirrored), x)
+    assert np.array_equal(mirror(mirrored), x)
 
 
-@pytest.mark.parametrize("zoom", [0.8, 1.25, 2.0])
-def test_a_zoomed_window_is_the_zoomed_picture(zoom: float) -> None:
+@pytest.mark.parametrize("by", [0.8, 1.25, 2.0])
+def test_a_zoomed_window_is_the_zoomed_picture(by: float) -> None:
     """The picture is enlarged as a picture, not each quarter of its pixels by itself, and flow
     grows with it, up to its limit."""
     across, along = np.meshgrid(np.linspace(0, 1, 128), np.linspace(0, 1, 96))
@@ -421,16 +422,16 @@ def test_a_zoomed_window_is_the_zoomed_picture(zoom: float) -> None:
     x[:, LUMA] = pack(((2 * across + along) / 3).astype(np.float32))
     x[:, FLOW] = 0.5
     x[1, FLOW] = 1.9
-    size = (round(48 * zoom), round(64 * zoom))
-    zoomed = _zoom(x, size, zoom)
+    size = (round(48 * by), round(64 * by))
+    zoomed = zoom(x, size, by)
     assert zoomed.shape == (2, C, *size)
     luma = unpack(zoomed[:, LUMA])
     assert (np.diff(luma, axis=-1) >= -1e-6).all()
     assert (np.diff(luma, axis=-2) >= -1e-6).all()
     wanted = cv2.resize(unpack(x[0, LUMA]), (2 * size[1], 2 * size[0]))
     assert np.allclose(luma[0], wanted, atol=1e-6)
-    assert np.allclose(zoomed[0, FLOW], 0.5 * zoom)
-    assert np.allclose(zoomed[1, FLOW], min(2.0, 1.9 * zoom))
+    assert np.allclose(zoomed[0, FLOW], 0.5 * by)
+    assert np.allclose(zoomed[1, FLOW], min(2.0, 1.9 * by))
 
 
 def test_batches_plant_things_and_say_where(runs: list[Run]) -> None:
