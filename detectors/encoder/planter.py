@@ -1,4 +1,4 @@
-"""What is planted into a window: things that move at the wanted speed, found in the right camera."""
+"""What is planted into a window: things that move as fast as wanted, from the right camera."""
 
 from collections import defaultdict
 from collections.abc import Sequence
