@@ -204,7 +204,9 @@ class EncoderSession:
 def _filled(part: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """`part` with zeros behind it up to `size` windows, contiguous."""
     if len(part) < size:
-        part = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), np.float32)])
+        whole = np.zeros((size, *part.shape[1:]), np.float32)  # what stays zero is never written
+        whole[: len(part)] = part
+        return whole
     return np.ascontiguousarray(part)
 
 
