@@ -26,7 +26,7 @@ from benchmarks.report import report
 from detectors.calibration import Calibration
 from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
-from streamer.config import JudgeConfig
+from streamer.config_judge import JudgeConfig
 from streamer.deciding.redecide import Settings, redecide
 from streamer.deciding.replayed import each_footage, open_replay
 from streamer.trace.manifest import (

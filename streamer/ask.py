@@ -3,7 +3,7 @@
 from http.client import HTTPConnection, HTTPException
 
 from sorawatch import ConfigError, SorawatchError
-from streamer.config import MetricsConfig
+from streamer.config_listen import MetricsConfig
 
 _MAX_BYTES = 8 * 1024 * 1024
 

@@ -17,7 +17,9 @@ from sorawatch import ConfigError, ResourceError, SorawatchError
 from streamer.ask import ask_status
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.source import Source, SourceKind
-from streamer.config import CameraConfig, Config, EvidenceConfig, HostPort, parse_host_port, resolve
+from streamer.config import CameraConfig, Config, resolve
+from streamer.config_alerts import EvidenceConfig
+from streamer.config_listen import HostPort, parse_host_port
 from streamer.config_sinks import MqttSinkConfig, ScriptSinkConfig, WebhookSinkConfig
 from streamer.evidence.clip import find_encoder
 from streamer.learning import shared

@@ -6,51 +6,36 @@ give defaults, a camera may override them; `resolve` puts the two together.
 All lengths of time are seconds here; a file may also write `90s`, `10m`, `1h`, `7d`.
 """
 
-import os
-import re
 from collections.abc import Mapping
 from hashlib import sha256
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
     AliasChoices,
     BeforeValidator,
     Field,
-    SecretStr,
     ValidationInfo,
     model_validator,
 )
 
-from alerts.address import check_address
-from alerts.wanted import Hours, Schedule, Zone
 from sorawatch import ConfigError
 from streamer.capture.source import Source
+from streamer.config_alerts import AlertsConfig
 from streamer.config_fields import (
+    CAMERA_NAME,
     AnchoredPath,
-    Bytes,
     Count,
     Number,
     PositiveSeconds,
-    Seconds,
-    Size,
     anchored,
     no_boolean,
     read_by,
 )
 from streamer.config_fields import Section as _Section
-from streamer.config_sinks import SinkConfig, SinkName
-
-CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""Camera names go into topics, file names and metric labels."""
-
-CONTROL_SUFFIX = ".control"
-"""Of the control socket's file, after the outbox's name."""
-
-MAX_IPC_BYTES = 100
-"""Of an ipc:// address; the system takes 107 of a path."""
+from streamer.config_judge import JudgeConfig, Mask
+from streamer.config_listen import ControlConfig, MetricsConfig
 
 
 def _encoder(value: object, info: ValidationInfo) -> object:
@@ -72,54 +57,7 @@ def _source(value: object, info: ValidationInfo) -> Source:
         raise ValueError(str(exc)) from exc
 
 
-def _zmq_endpoint(text: str) -> str:
-    if not re.fullmatch(r"tcp://[^/\s]+:[0-9]{1,5}|ipc://\S+", text):
-        raise ValueError("expected an address such as tcp://127.0.0.1:5556 or ipc:///run/x.sock")
-    if text.startswith("tcp:") and int(text.rpartition(":")[2]) > 65535:
-        raise ValueError("a port is at most 65535")
-    return text
-
-
-def _ipc(text: str) -> str:
-    if text != "beside the outbox" and not re.fullmatch(r"ipc:///\S+", text):
-        raise ValueError("expected ipc:///absolute/path, which this user alone can open, or null")
-    if len(os.fsencode(text)) > MAX_IPC_BYTES:
-        raise ValueError("the path of a socket has at most 94 characters")
-    return text
-
-
-class HostPort(NamedTuple):
-    """A TCP address to listen on; port 0 takes any that is free."""
-
-    host: str
-    port: int
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    def __str__(self) -> str:
-        """`host:port`, with brackets around an IPv6 address."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_host_port(value: object, _info: ValidationInfo | None = None) -> HostPort:
-    """`127.0.0.1:9109` or `[::1]:9109`; ValueError for anything else."""
-    if isinstance(value, HostPort):
-        return value
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/@]+)):([0-9]{1,5})", str(value))
-    if match is None or int(match[3]) > 65535:
-        raise ValueError("expected host:port, such as 127.0.0.1:9109")
-    return HostPort(match[1] or match[2], int(match[3]))
-
-
-Endpoint = Annotated[str, AfterValidator(_zmq_endpoint)]
 SourceField = Annotated[Source, read_by(_source)]
-ListenField = Annotated[HostPort, read_by(parse_host_port)]
 EncoderField = Annotated[Literal["builtin", "off"] | Path, read_by(_encoder)]
 
 
@@ -167,91 +105,6 @@ class HealthConfig(_Section):
     tampered_after_s: PositiveSeconds = 10.0
 
 
-Corner = tuple[Number, Number]
-
-
-def _mask(corners: tuple[Corner, ...]) -> tuple[Corner, ...]:
-    try:
-        Zone("mask", corners)
-    except ValueError as exc:
-        raise ValueError(str(exc).replace("zone 'mask'", "a mask")) from exc
-    return corners
-
-
-Mask = Annotated[tuple[Corner, ...], AfterValidator(_mask)]
-"""A polygon of the picture: corners (x, y) as shares of it."""
-
-
-class ZoneConfig(_Section):
-    """A part of the picture: a polygon that alerts come from alone, or never."""
-
-    name: str = Field(min_length=1, max_length=64)
-    include: tuple[Corner, ...] | None = None
-    exclude: tuple[Corner, ...] | None = None
-    by: Literal["middle", "overlap"] = "middle"
-    """A region is in the zone when its middle is, or when they overlap at all."""
-    threshold_ratio: Number | None = Field(default=None, gt=0, le=1000)
-    """What is in it needs so many times the threshold; below 1 it takes less."""
-    alerts_per_day: Number | None = Field(default=None, gt=0, le=100_000)
-    """Instead: the rate whose threshold holds in it."""
-
-    @model_validator(mode="after")
-    def _polygon(self) -> "ZoneConfig":
-        if (self.include is None) == (self.exclude is None):
-            raise ValueError("a zone has the corners of either include or exclude")
-        budgets = (self.threshold_ratio, self.alerts_per_day)
-        if self.exclude is not None and budgets != (None, None):
-            raise ValueError("what is in an excluded zone raises nothing, whatever its threshold")
-        if None not in budgets:
-            raise ValueError("a zone has either alerts_per_day or threshold_ratio")
-        self.zone()
-        return self
-
-    def zone(self) -> Zone:
-        """As the judge takes it."""
-        if self.include is not None:
-            ratio = 1.0 if self.threshold_ratio is None else self.threshold_ratio
-            return Zone(self.name, self.include, "include", self.by, ratio, self.alerts_per_day)
-        return Zone(self.name, self.exclude or (), "exclude", self.by)
-
-
-class ScheduleConfig(_Section):
-    """Days and hours in which alerts are wanted."""
-
-    time_zone: str
-    alert: tuple[str, ...]
-    """Each such as "mon-fri 18:00-06:00"."""
-
-    @model_validator(mode="after")
-    def _hours(self) -> "ScheduleConfig":
-        self.schedule()
-        return self
-
-    def schedule(self) -> Schedule:
-        """As the judge takes it."""
-        return Schedule(self.time_zone, tuple(Hours.parse(text) for text in self.alert))
-
-
-class JudgeConfig(_Section):
-    """How scores become events."""
-
-    min_length_s: Seconds = 0.6
-    merge_gap_s: Seconds = 3.0
-    cooldown_s: Seconds = 10.0
-    cooldown: Literal["interval", "idle"] = "interval"
-    """What lasts through it is told afterwards; idle asks for so long without anything unusual."""
-    most_per_hour: Count | None = None
-    """Events of a camera told within an hour; None: any number. A rise in severity goes through."""
-    alert_ratio: Number = Field(default=1.0, ge=1, le=1000)
-    """An event is an alert from so many times the threshold on, a warning below."""
-    leave_ratio: Number = Field(default=0.7, gt=0, le=1)
-    """An event ends below this share of the threshold that opened it."""
-    update_every_s: PositiveSeconds = 2.0
-    zones: Annotated[tuple[ZoneConfig, ...], Field(max_length=50)] = ()
-    schedule: ScheduleConfig | None = None
-    """None: always."""
-
-
 class CameraConfig(_Section):
     """One camera. Its sections, as read, hold what it overrides; `resolve` fills in the rest."""
 
@@ -268,130 +121,6 @@ class CameraConfig(_Section):
     capture: CaptureOptions = CaptureOptions()
     health: HealthConfig = HealthConfig()
     judge: JudgeConfig = JudgeConfig()
-
-
-class CurveConfig(_Section):
-    """Keys for alerts that leave this machine: encrypted, and only for those on a list."""
-
-    secret_key_file: AnchoredPath
-    """Our key pair: a .key_secret file of `sorawatch keys`."""
-    allowed_keys_file: AnchoredPath
-    """A public key (40 characters, Z85) a line, of each subscriber that may listen."""
-
-
-class EvidenceConfig(_Section):
-    """Pictures and clips of events."""
-
-    folder: AnchoredPath
-    clips: bool = True
-    pre_roll_s: Annotated[Seconds, Field(le=120)] = 5.0
-    """A clip begins so long before its event."""
-    post_roll_s: Annotated[Seconds, Field(le=120)] = 5.0
-    longest_s: Annotated[PositiveSeconds, Field(le=600)] = 60.0
-    """No clip is longer than that."""
-    buffer: Annotated[Bytes, Field(ge=1_000_000)] = 16_000_000
-    """Memory for a camera's newest pictures, as JPEG."""
-    max_age_days: Number = Field(default=30.0, gt=0)
-    max_size: Bytes | None = 20_000_000_000
-    """Of all pictures and clips; the oldest events' go first."""
-    keep_free: Bytes = 1_000_000_000
-    """What has to stay free on the disk."""
-    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")
-    """What messages call the folder, where others serve it; None: they hold paths."""
-
-    @model_validator(mode="after")
-    def _longer(self) -> "EvidenceConfig":
-        if self.longest_s <= self.pre_roll_s + self.post_roll_s:
-            raise ValueError("longest_s: must be more than pre_roll_s and post_roll_s together")
-        return self
-
-
-class AlertsConfig(_Section):
-    """Where alerts go."""
-
-    publish: Endpoint = "tcp://127.0.0.1:5556"
-    catch_up: Endpoint = "tcp://127.0.0.1:5557"
-    outbox: AnchoredPath = Path("var/alerts.db")
-    snapshots: AnchoredPath | None = None
-    """Folder for a picture per alert; None: no pictures."""
-    evidence: EvidenceConfig | None = None
-    """Pictures and clips; in the place of `snapshots`."""
-    max_events: Count = 100_000
-    """The outbox forgets the oldest beyond this many."""
-    max_size: Size = 500_000_000
-    """Bytes of the outbox's file, at least 1 MB: beyond, it forgets the oldest as well."""
-    max_age_days: Number = Field(default=30.0, gt=0)
-    curve: CurveConfig | None = None
-    """Needed as soon as others than this machine can connect; `sorawatch keys` makes the files."""
-    anyone_on_the_network_may_listen: bool = False
-    """Without curve: alerts go in clear to whoever reaches the addresses, which may be beyond
-    this machine. Only for a network that is trusted as a whole."""
-    sinks: dict[SinkName, SinkConfig] = Field(default_factory=dict, max_length=50)
-    """Where alerts go beside ZeroMQ, by name."""
-
-    @model_validator(mode="after")
-    def _guarded(self) -> "AlertsConfig":
-        for key in ("publish", "catch_up"):
-            try:
-                check_address(
-                    getattr(self, key),
-                    key,
-                    guarded=self.curve is not None or self.anyone_on_the_network_may_listen,
-                )
-            except ConfigError as exc:
-                raise ValueError(str(exc)) from exc
-        return self
-
-    @model_validator(mode="after")
-    def _one_folder(self) -> "AlertsConfig":
-        if self.snapshots is not None and self.evidence is not None:
-            raise ValueError("snapshots: alerts.evidence has the pictures too: leave this out")
-        return self
-
-    @model_validator(mode="after")
-    def _two_addresses(self) -> "AlertsConfig":
-        if self.publish == self.catch_up and not self.publish.endswith(":0"):
-            raise ValueError("publish and catch_up need an address each")
-        return self
-
-
-class MetricsConfig(_Section):
-    """The HTTP server for metrics, liveness and status."""
-
-    listen: ListenField | None = HostPort("127.0.0.1", 9109)
-    token: SecretStr | None = None
-    """Asked for as `Authorization: Bearer`; required when others than this machine can connect."""
-
-    @model_validator(mode="after")
-    def _guarded(self) -> "MetricsConfig":
-        if self.listen is not None and not self.listen.loopback and self.token is None:
-            raise ValueError(
-                f"listen: {self.listen} can be reached from other machines: set metrics.token, "
-                "or listen on 127.0.0.1"
-            )
-        if self.token is not None and len(self.token.get_secret_value()) < 8:
-            raise ValueError("token: a token needs at least 8 characters")
-        return self
-
-
-class ControlConfig(_Section):
-    """The socket for `sorawatch events` and other programs of the same user."""
-
-    listen: Annotated[str, AfterValidator(_ipc)] | None = "beside the outbox"
-    """`ipc://PATH`, which this user alone can open; null: no socket."""
-
-    def address(self, outbox: Path) -> str | None:
-        """Where it is, for a program with this outbox."""
-        if self.listen != "beside the outbox":
-            return self.listen
-        return f"ipc://{outbox.absolute().with_name(outbox.name + CONTROL_SUFFIX)}"
-
-    def problem(self, outbox: Path) -> str | None:
-        """Why there can be no socket there, where its place was not chosen by anybody."""
-        address = self.address(outbox)
-        if address is None or len(os.fsencode(address)) <= MAX_IPC_BYTES:
-            return None
-        return f"{address} is too long for a socket, so `sorawatch events` cannot change anything"
 
 
 class LogConfig(_Section):

@@ -17,6 +17,9 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Camera names go into topics, file names and metric labels."""
+
 _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(ms|s|m|h|d)?\s*", re.ASCII)
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from sorawatch import ConfigError, ResourceError
-from streamer.config import HostPort
+from streamer.config_listen import HostPort
 from streamer.status import ProgramStatus
 
 MAX_CONNECTIONS: Final = 32

@@ -10,7 +10,7 @@ from alerts.event import EndedBy, EventDraft, Provenance
 from alerts.judge import Judge, JudgeSettings, Observation
 from detectors.calibration import Calibration
 from detectors.drift import Drift, DriftWatch
-from streamer.config import JudgeConfig
+from streamer.config_judge import JudgeConfig
 from streamer.trace.row import TraceRow
 
 LONGEST_STEP_S = 1.0

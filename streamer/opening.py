@@ -14,7 +14,8 @@ from detectors.normality import Normality, load
 from sorawatch import ConfigError, NormalityError
 from streamer.capture.ring import check_budget, ring_bytes
 from streamer.capture.settings import CaptureSettings
-from streamer.config import AlertsConfig, CameraConfig, DetectConfig, EvidenceConfig
+from streamer.config import CameraConfig, DetectConfig
+from streamer.config_alerts import AlertsConfig, EvidenceConfig
 from streamer.evidence.cutter import ClipSettings
 from streamer.evidence.keeper import Bounds
 from streamer.evidence.names import evidence_path

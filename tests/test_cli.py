@@ -20,7 +20,7 @@ from alerts.event import EventDraft, Explanation
 from alerts.writer import AlertWriter, WriterSettings
 from streamer.cli import _COMMANDS, cli, main
 from streamer.cli.common import Progress
-from streamer.config import HostPort
+from streamer.config_listen import HostPort
 from streamer.http import StatusServer
 from streamer.status import CameraStatus, ProgramStatus
 

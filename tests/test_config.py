@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import configs
 from sorawatch import ConfigError
-from streamer.config import Config, JudgeConfig, fingerprint, resolve
+from streamer.config import Config, fingerprint, resolve
+from streamer.config_judge import JudgeConfig
 from streamer.config_load import MAX_BYTES, load_config, parse_config
 from streamer.judging import judge_settings
 

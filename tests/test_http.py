@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sorawatch import ConfigError, ResourceError
-from streamer.config import HostPort
+from streamer.config_listen import HostPort
 from streamer.http import MAX_CONNECTIONS, MAX_REQUEST_BYTES, StatusServer
 from streamer.metrics import Metrics
 from streamer.status import CameraStatus, ProgramStatus, SinkStatus, read_status, render_status

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from sorawatch import ConfigError
 from streamer.cli.common import Number, command, json_option, print_json
-from streamer.config import CameraConfig, JudgeConfig, resolve
+from streamer.config import CameraConfig, resolve
+from streamer.config_judge import JudgeConfig
 from streamer.config_load import load_config
 from streamer.deciding.alert import Alert
 from streamer.deciding.compare import Difference, compare_settings

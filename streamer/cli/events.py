@@ -18,7 +18,7 @@ from alerts.wire import decode
 from detectors.arrayfile import write_atomic
 from sorawatch import ConfigError, SorawatchError
 from streamer.cli.common import CONFIG, command, json_option, print_json
-from streamer.config import ControlConfig
+from streamer.config_listen import ControlConfig
 from streamer.config_load import load_config
 from streamer.control import (
     Acknowledge,

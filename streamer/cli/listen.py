@@ -10,7 +10,7 @@ from alerts.curve import CurveClient
 from alerts.event import event_schema
 from alerts.subscriber import Subscriber, format_event
 from streamer.cli.common import command
-from streamer.config import AlertsConfig
+from streamer.config_alerts import AlertsConfig
 
 _PUBLISH: str = AlertsConfig.model_fields["publish"].default
 _CATCH_UP: str = AlertsConfig.model_fields["catch_up"].default

@@ -8,7 +8,7 @@ import click
 
 from streamer.ask import ask_status
 from streamer.cli.common import CONFIG, command, json_option
-from streamer.config import MetricsConfig
+from streamer.config_listen import MetricsConfig
 from streamer.config_load import load_config
 from streamer.status import read_status, render_status
 

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from alerts.event import EventDraft
 from streamer.chores import Chores
-from streamer.config import AlertsConfig
+from streamer.config_alerts import AlertsConfig
 from streamer.evidence.desk import Clips
 from streamer.evidence.keeper import Kept, keep, remove_unfinished
 from streamer.evidence.snapshots import LiveSnapshots

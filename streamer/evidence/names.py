@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Final
 
+from streamer.config_fields import CAMERA_NAME
+
 PICTURE: Final = ".jpg"
 CLIP: Final = ".mp4"
 PART: Final = ".part"
 """Added to what is being written; what is whole has another name."""
 
-_CAMERA: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ID: Final = re.compile(r"-?[0-9]{1,12}\.[0-9]{1,6}-[0-9a-f]{6}")
 _FILE: Final = re.compile(rf"({_ID.pattern})(\.jpg|\.mp4|\.part|\.mp4\.part)")
 
@@ -26,7 +27,7 @@ def evidence_path(folder: Path, camera: str, event_id: str, suffix: str) -> Path
 
 def is_camera(name: str) -> bool:
     """Whether a folder of this name may be a camera's."""
-    return _CAMERA.fullmatch(name) is not None
+    return CAMERA_NAME.fullmatch(name) is not None
 
 
 def event_of(name: str) -> str | None:

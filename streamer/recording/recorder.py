@@ -17,7 +17,7 @@ from sorawatch import ConfigError, SourceError
 from streamer.capture.clock import Clock, SystemClock
 from streamer.capture.source import Source
 from streamer.capture.states import CameraState, StateChange
-from streamer.config import CAMERA_NAME
+from streamer.config_fields import CAMERA_NAME
 from streamer.recording.budget import Budget, surplus
 from streamer.recording.camera import CameraRecorder, RecordSettings
 from streamer.recording.disk import sync_folder

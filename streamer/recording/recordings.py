@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from sorawatch import ConfigError, SourceError
-from streamer.config import CAMERA_NAME
+from streamer.config_fields import CAMERA_NAME
 from streamer.recording.index import INDEX, read_index, untangled
 from streamer.recording.measure import measure
 from streamer.recording.segment import End, Segment

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from detectors.arrayfile import write_atomic
 from sorawatch import ReplayError
-from streamer.config import CameraName, JudgeConfig
+from streamer.config import CameraName
+from streamer.config_judge import JudgeConfig
 
 FORMAT: Final = "sorawatch.replay"
 VERSION: Final = 1

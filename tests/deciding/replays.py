@@ -11,7 +11,7 @@ from alerts.wire import encode
 from detectors.calibration import Calibration
 from detectors.fitting import NormalityFitter
 from detectors.normality import Normality
-from streamer.config import JudgeConfig
+from streamer.config_judge import JudgeConfig
 from streamer.deciding.redecide import redecide
 from streamer.deciding.replayed import open_replay
 from streamer.trace.manifest import (

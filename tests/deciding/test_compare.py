@@ -10,7 +10,7 @@ from replays import CALIBRATION, Clip, burst, make_replay
 
 from detectors.normality import Normality
 from streamer.cli import main
-from streamer.config import JudgeConfig
+from streamer.config_judge import JudgeConfig
 from streamer.deciding.alert import Alert
 from streamer.deciding.compare import difference
 

@@ -9,7 +9,7 @@ from replays import CALIBRATION, START_S, Clip, burst, make_replay
 
 from detectors.normality import Normality
 from streamer.cli import main
-from streamer.config import JudgeConfig
+from streamer.config_judge import JudgeConfig
 from streamer.trace.row import Gate
 
 ASKED = CALIBRATION.threshold(1.0).value

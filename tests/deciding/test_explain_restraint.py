@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detectors.normality import Normality
-from streamer.config import JudgeConfig
+from streamer.config_judge import JudgeConfig
 from streamer.deciding.explain import Explained, explain
 from streamer.deciding.replayed import open_replay
 from tests.deciding.replays import FPS, START_S, Clip, burst, make_replay, normality

@@ -19,7 +19,7 @@ from alerts.judge import JudgeSettings
 from detectors.drift_timeline import DriftTimeline
 from detectors.normality import Normality
 from streamer.cli import main
-from streamer.config import JudgeConfig
+from streamer.config_judge import JudgeConfig
 from streamer.deciding.alert import decided
 from streamer.deciding.labels import read_labels
 from streamer.deciding.redecide import Settings, redecide

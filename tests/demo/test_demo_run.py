@@ -15,7 +15,7 @@ import pytest
 
 from alerts.event import Event, Explanation, Region
 from sorawatch import ConfigError, ResourceError, SorawatchError, SourceError
-from streamer.config import CAMERA_NAME
+from streamer.config_fields import CAMERA_NAME
 from streamer.demo.annotate import annotate
 from streamer.demo.children import Children, LineReader
 from streamer.demo.footage import encode_entry, pictures, read_data_set
