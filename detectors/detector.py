@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.appearance import HeldMap
 from detectors.figure import MEMORY_S, TOGETHER
@@ -304,7 +305,7 @@ class Detector:
     def _run(self, part: list[_Due]) -> Encoded:
         assert self.encoder is not None  # noqa: S101  # nothing is due without one
         return self.encoder.run(
-            np.stack([due.x for _, due in part]), np.stack([due.past for _, due in part])
+            _stack([due.x for _, due in part]), _stack([due.past for _, due in part])
         )
 
     def _map(self, work: Callable[[A], B], items: list[A]) -> list[B]:
@@ -312,6 +313,11 @@ class Detector:
         if self._pool is None or len(items) < 2:
             return [work(item) for item in items]
         return list(self._pool.map(work, items))
+
+
+def _stack(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """As `np.stack`, but one alone is not copied."""
+    return np.stack(arrays) if len(arrays) > 1 else arrays[0][None]
 
 
 def _conclude(job: tuple[_Camera, Observation]) -> Score | None:

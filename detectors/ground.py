@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.light import Light, light_between
+from detectors.light import Light, light_between, median
 from detectors.motion import CELL_PX
 from detectors.tokens import STRIDE_CELLS, grid_of
 
@@ -123,9 +123,9 @@ class Ground:
             now = np.asarray(cv2.resize(now, grid[::-1], interpolation=cv2.INTER_AREA))
         passed_s = min(max(passed_s, 0.0), _LONGEST_STEP_S)
         light, there = _apart(scene, now)
-        foreign = bool(there.mean() > FOREIGN_SHARE)
+        foreign = np.count_nonzero(there) / there.size > FOREIGN_SHARE
         unlike = _apart(self._learned, now)[1]
-        share = float(unlike.mean())
+        share = np.count_nonzero(unlike) / unlike.size
         self._unlike += (share - self._unlike) * (1.0 - float(np.exp(-passed_s / _STRANGE_OVER_S)))
         if self._unlike <= STRANGE_SHARE:
             there &= unlike
@@ -168,7 +168,7 @@ def _apart(scene: NDArray[np.float32], now: NDArray[np.float32]) -> tuple[Light,
     Lighter or darker, or with another contrast as well: the latter where it leaves far less
     standing out, since what stands there has a say in it.
     """
-    plain = Light(1.0, float(np.median(now - scene)))
+    plain = Light(1.0, float(median(now - scene)))
     there = np.abs(now - plain.of(scene)) > THRESHOLD
     if not there.any():
         return plain, there
@@ -176,7 +176,8 @@ def _apart(scene: NDArray[np.float32], now: NDArray[np.float32]) -> tuple[Light,
     if not _GAINS[0] <= light.gain <= _GAINS[1]:
         return plain, there
     less = np.abs(now - light.of(scene)) > THRESHOLD
-    return (light, less) if less.sum() < _FAR_LESS * there.sum() else (plain, there)
+    far_less = np.count_nonzero(less) < _FAR_LESS * np.count_nonzero(there)
+    return (light, less) if far_less else (plain, there)
 
 
 def _figures(there: NDArray[np.bool_], stay: NDArray[np.float32], grid: tuple[int, int]) -> Figures:

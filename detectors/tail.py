@@ -1,6 +1,7 @@
 """Tails: how surprising a number is, given numbers seen on normal footage."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +35,15 @@ class Tail:
         """Surprise of each number, nats, >= 0, not decreasing in x."""
         x = np.asarray(x, np.float64)
         reach = 1.0 - np.exp(-self.surprise)
-        p = np.interp(x, self.knots, np.linspace(0.0, reach, len(self.knots)))
+        p = np.interp(x, self.knots, _levels(float(reach), len(self.knots)))
         over = np.maximum(x - self.beyond, 0.0) / self.scale
         return np.asarray(-np.log1p(-np.minimum(p, reach)) + over)
+
+
+@lru_cache(maxsize=256)
+def _levels(reach: float, knots: int) -> NDArray[np.float64]:
+    """Probability at each knot."""
+    return np.linspace(0.0, reach, knots)
 
 
 def fit_tail(values: NDArray[np.floating], quantile: float = 0.99) -> Tail:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from detectors.encoder.contract import STRIDE_PX
 from detectors.encoder.features import FLOW_UNIT_PX
-from detectors.encoder.pyramid import overlap
+from detectors.encoder.pyramid import overlap, tiles
 
 SPEEDS_PX = (0.5, 1.0, 2.0, 3.0, 4.5, 6.0, 9.0, 13.0)
 CHANGES_PX = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -55,14 +55,18 @@ class MotionStatistics(nn.Module):
         # Cells and pixels at the border may be cut; what is there counts.
         flow = F.avg_pool2d(motion[:, :2], 2, ceil_mode=True, count_include_pad=False)
         flow = flow * FLOW_UNIT_PX
-        square = flow.square().sum(1, keepdim=True)
+        square = (flow * flow).sum(1, keepdim=True)
         speed = square.sqrt()
         moving = (speed > MOVING_PX).to(flow.dtype)
         cosine = F.conv2d(flow, self.directions).clamp(min=0) / speed.clamp(min=_LEAST)
         above = (speed > self.speeds).to(flow.dtype)
-        towards = speed * moving * cosine.square().square()
+        square_cosine = cosine * cosine
+        towards = speed * moving * (square_cosine * square_cosine)
         counts = torch.cat([flow, speed, square, above, towards], 1)
-        return F.avg_pool2d(counts, STRIDE_PX // 2, ceil_mode=True, count_include_pad=False)
+        rows, columns = (tiles(n, STRIDE_PX // 2, counts) for n in counts.shape[2:])
+        # A product of matrices: ONNX Runtime takes four times as long over means.
+        pooled: Tensor = rows @ (counts @ columns.T)  # (N, S, h, w)
+        return pooled
 
 
 class Dynamics(nn.Module):

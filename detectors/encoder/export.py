@@ -132,7 +132,8 @@ class _Incremental(nn.Module):
 
     def __init__(self, model: SoraEncoder) -> None:
         super().__init__()
-        self.model = model
+        self.model = copy.deepcopy(model)
+        self.model.stem.fold()
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         features = self.model.features(x)

@@ -46,13 +46,19 @@ class Stem(nn.Module):
     """
 
     # What brings each channel to about unit size: luma less its mean, flow (1 = 8 px), difference.
+    # Powers of two, so that `fold` changes no bit.
     gain: Tensor
+    luma: Tensor  # 1 where a channel is luma
 
     def __init__(self, widths: tuple[int, int, int], dim: int) -> None:
         """`widths`: channels at strides 2, 4 and 8; `dim`: D."""
         super().__init__()
         gain = torch.tensor([4.0] * 4 + [4.0, 4.0, 2.0]).reshape(1, len(CHANNELS), 1, 1)
         self.register_buffer("gain", gain, persistent=False)
+        luma = torch.zeros(1, len(CHANNELS), 1, 1)
+        luma[:, LUMA] = 1.0
+        self.register_buffer("luma", luma, persistent=False)
+        self._folded = False
         first, second, third = widths
         self.layers = nn.Sequential(
             Convolution(len(CHANNELS), first, 2),
@@ -65,10 +71,18 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reduce (N, C, H, W) to (N, D, ceil(H/16), ceil(W/16))."""
-        luma, motion = x[:, LUMA], x[:, LUMA.stop :]
-        luma = luma - luma.mean((1, 2, 3), keepdim=True)  # how light it is says nothing
-        y: Tensor = self.layers(torch.cat([luma, motion], 1) * self.gain)
+        means = x.mean((2, 3), keepdim=True)
+        light = means[:, LUMA].mean(1, keepdim=True)  # how light it is says nothing
+        x = x - light * self.luma
+        y: Tensor = self.layers(x if self._folded else x * self.gain)
         return y
+
+    def fold(self) -> None:
+        """Let the first convolution multiply by `gain`, for good: the same, and cheaper."""
+        if not self._folded:
+            first = self.layers[0][0]
+            first.weight.data = first.weight.data * self.gain.to(first.weight.dtype)
+            self._folded = True
 
 
 class Convolution(nn.Sequential):
@@ -201,8 +215,8 @@ def places(h: int, w: int, like: Tensor) -> Tensor:
     y = (torch.arange(h, dtype=torch.float32, device=like.device) + 0.5) / h
     x = (torch.arange(w, dtype=torch.float32, device=like.device) + 0.5) / w
     y, x = (y[:, None] + 0 * x).flatten(), (x + 0 * y[:, None]).flatten()
-    waves = [f(n * torch.pi * v) for v in (y, x) for n in (1, 2) for f in (torch.sin, torch.cos)]
-    return torch.stack(waves, 1).to(like.dtype)
+    angles = torch.stack([torch.pi * y, 2 * torch.pi * y, torch.pi * x, 2 * torch.pi * x], 1)
+    return torch.stack([angles.sin(), angles.cos()], 2).flatten(1).to(like.dtype)
 
 
 class SoraEncoder(nn.Module):

@@ -29,6 +29,12 @@ def overlap(low: Tensor, high: Tensor, n: int) -> Tensor:
     return inside.clamp(min=0) / (high - low)[:, None]
 
 
+def tiles(n: int, size: int, like: Tensor) -> Tensor:
+    """Means of n cells, `size` at a time, the last ones of what is left: (ceil(n / size), n)."""
+    low = torch.arange(0, n, size, dtype=like.dtype, device=like.device)
+    return overlap(low, (low + size).clamp(max=n), n)
+
+
 class TimePool(nn.Module):
     """Means over the newest T/2^k frames, k = 0..3; the newest frame is the last one.
 
@@ -52,28 +58,40 @@ class TimePool(nn.Module):
 class SpacePool(nn.Module):
     """Area means on g x g grids for g in GRIDS, one after the other.
 
-    y_g = P_g(h) x P_g(w)^T:  (B, D, h, w) -> (B, CELLS, D), row by row, coarse grids first.
+    Bin i of a side covers [low_i, high_i) of it, all grids' bins in one list; cell k of all is row
+    bin r_k by column bin c_k, so that y = x P^T with P[k] = rows[r_k] columns[c_k]^T, flattened:
+    (B, D, h, w) -> (B, CELLS, D), row by row, coarse grids first.
     """
 
-    edges_1: Tensor
+    low: Tensor
+    high: Tensor
+    row: Tensor
+    column: Tensor
 
     def __init__(self) -> None:
         """Nothing to learn here."""
         super().__init__()
-        for g in GRIDS:
-            self.register_buffer(f"edges_{g}", torch.arange(g + 1) / g, persistent=False)
+        edges = [(i / g, (i + 1) / g) for g in GRIDS for i in range(g)]
+        first = [sum(GRIDS[:j]) for j in range(len(GRIDS))]  # of each grid, in the list of bins
+        cells = [
+            (at + i, at + j)
+            for at, g in zip(first, GRIDS, strict=True)
+            for i in range(g)
+            for j in range(g)
+        ]
+        for name, values in zip(("low", "high"), zip(*edges, strict=True), strict=True):
+            self.register_buffer(name, torch.tensor(values), persistent=False)
+        for name, bins in zip(("row", "column"), zip(*cells, strict=True), strict=True):
+            self.register_buffer(name, torch.tensor(bins), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (B, D, h, w) to (B, CELLS, D)."""
         h, w = x.shape[2], x.shape[3]
-        levels = []
-        for g in GRIDS:
-            edges = getattr(self, f"edges_{g}")
-            rows = overlap(edges[:-1] * h, edges[1:] * h, h).to(x.dtype)  # (g, h)
-            columns = overlap(edges[:-1] * w, edges[1:] * w, w).to(x.dtype)  # (g, w)
-            level = rows @ (x @ columns.T)  # (B, D, g, g)
-            levels.append(level.flatten(2))  # (B, D, g*g)
-        return torch.cat(levels, 2).transpose(1, 2)
+        rows = overlap(self.low * h, self.high * h, h)[self.row]  # (CELLS, h)
+        columns = overlap(self.low * w, self.high * w, w)[self.column]  # (CELLS, w)
+        shares = (rows[:, :, None] * columns[:, None, :]).flatten(1)  # (CELLS, h*w)
+        y: Tensor = shares.to(x.dtype) @ x.flatten(2).transpose(1, 2)
+        return y
 
 
 class SpaceTimePyramid(nn.Module):

@@ -33,7 +33,8 @@ _NS: Final = 1_000_000_000
 _STABLE_NS: Final = 5 * _NS  # a connection that held this long was a good one
 _GAP_PERIODS: Final = 2.5
 _KEEP_FRAMES: Final = 8  # what a reader's window reaches back, in wait mode
-_ROOM_POLL_S: Final = 0.005
+_ROOM_POLL_S: Final = 0.01  # a reader that lets the ring fill up takes longer over a frame
+_TOLD_TOGETHER: Final = 8  # frames, in wait mode: to wake the reader for each costs more than some
 _TIMEOUT_SHARE: Final = 0.95
 
 
@@ -41,7 +42,8 @@ class CameraCapture:
     """The body of one capture thread; its owner starts the thread, watches it, and joins it.
 
     `on_state` is called for every change of state, from the capture thread or from the thread
-    that calls `watch`, never from both at once; `on_frame` after every frame put into the ring.
+    that calls `watch`, never from both at once; `on_frame` after every frame put into the ring, in
+    wait mode after every few, before it waits for the reader, and at the end of the source.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class CameraCapture:
         self._reason: str | None = None
         self._generation = _last_generation(ring)
         self._connections = 0
+        self._untold = 0  # frames in the ring since `on_frame` was called
 
     def run(self) -> None:
         """Capture until `stop`, or until the source is to be read once and has ended.
@@ -155,6 +158,7 @@ class CameraCapture:
             self._connections += 1
             self._read(reader)
         finally:
+            self._tell()
             reader.close()
 
     def _read(self, reader: Reader) -> None:
@@ -217,6 +221,7 @@ class CameraCapture:
     def _room(self) -> bool:
         """Wait, if told to, until the ring's reader leaves room; False when told to stop."""
         while self._waiting and not self._ring.has_room(min(_KEEP_FRAMES, self._ring.slots - 2)):
+            self._tell()
             if self._clock.wait(self._stop, _ROOM_POLL_S):
                 return False
         return True
@@ -243,7 +248,15 @@ class CameraCapture:
         # In this order: a reader in between must not take a frozen picture for a good one.
         counters.count_invalid(validity)
         counters.frames_analysed += 1
-        self._on_frame()
+        self._untold += 1
+        if not self._waiting or self._untold >= _TOLD_TOGETHER:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say that there are new frames, where nothing has said so yet."""
+        if self._untold:
+            self._untold = 0
+            self._on_frame()
 
     def _utc_ns(self, reader: Reader, t_media_ns: int) -> int:
         if isinstance(reader, FootageReader):  # it knows when that was

@@ -4,9 +4,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch (extra train) is absent")
 
+import torch.nn.functional as F  # noqa: E402
+
 from detectors.encoder.contract import CHANNELS, DIFFERENCE, FLOW, LUMA  # noqa: E402
 from detectors.encoder.dynamics import DYNAMICS  # noqa: E402
-from detectors.encoder.model import Attention, EncoderConfig, SoraEncoder  # noqa: E402
+from detectors.encoder.model import Attention, EncoderConfig, SoraEncoder, Stem  # noqa: E402
 from detectors.encoder.pyramid import (  # noqa: E402
     CELLS,
     GRIDS,
@@ -14,6 +16,7 @@ from detectors.encoder.pyramid import (  # noqa: E402
     SpacePool,
     SpaceTimePyramid,
     TimePool,
+    tiles,
 )
 
 SMALL = EncoderConfig(dim=16, heads=2, layers=2, window_dim=12, token_dim=8, stem=(8, 8, 8))
@@ -73,6 +76,27 @@ def test_pooling_is_the_mean_over_areas() -> None:
     assert torch.allclose(pooled[0], x.mean())
     first_of_two = x[0, 0, :3, :5].mean()
     assert torch.allclose(pooled[1], first_of_two, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (51, 90), (7, 12), (1, 9)])
+def test_tiles_are_means_of_eight_cells(size: tuple[int, int]) -> None:
+    """As pooling gives them, those at the border of fewer."""
+    x = torch.rand(2, 3, *size)
+    rows, columns = (tiles(n, 8, x) for n in size)
+    wanted = F.avg_pool2d(x, 8, ceil_mode=True, count_include_pad=False)
+    assert torch.allclose(rows @ (x @ columns.T), wanted, atol=1e-6)
+
+
+def test_folding_the_gain_changes_no_bit() -> None:
+    """What brings channels to unit size may stand in the first convolution instead."""
+    torch.manual_seed(3)
+    stem = Stem((8, 16, 16), 24).eval()
+    x = torch.rand(2, len(CHANNELS), 50, 70)
+    with torch.inference_mode():
+        before = stem(x)
+        stem.fold()
+        stem.fold()
+        assert torch.equal(stem(x), before)
 
 
 def test_the_temporal_axis_is_time() -> None:

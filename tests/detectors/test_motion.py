@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detectors.light import median
 from detectors.motion import WHOLE_SHARE, MotionAnalyser, earlier_index
 from detectors.window import Window
 from tests.detectors import scene
@@ -120,3 +121,17 @@ def test_compares_with_a_fifth_of_a_second_ago() -> None:
     assert earlier_index((0.0, 0.066, 0.133, 0.2)) == 0
     assert earlier_index((0.0, 0.5)) == 0
     assert earlier_index((0.0, 0.1, 0.2, 0.3, 0.4)) == 2
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (3,), (13, 23), (13, 22), (25, 45)])
+def test_the_median_is_that_of_numpy(shape: tuple[int, ...]) -> None:
+    """To the bit, whatever lies in the middle, and nothing is moved about in what is asked of."""
+    rng = np.random.default_rng(len(shape) + shape[0])
+    for _ in range(50):
+        values = rng.normal(100, 40, shape).astype(np.float32)
+        before = values.copy()
+        assert median(values) == np.median(values)
+        assert median(values.astype(np.uint8).astype(np.float32)) == np.median(
+            values.astype(np.uint8)
+        )
+        assert np.array_equal(values, before)

@@ -389,6 +389,36 @@ def test_a_file_read_for_good_waits_for_its_reader() -> None:
     assert bench.clock.now_s < 1002
 
 
+def test_a_reader_who_waits_is_told_of_frames_a_few_at_a_time() -> None:
+    """In wait mode the bell rings for several frames at once, and never for none."""
+    with FrameRing.create(24) as ring:
+        bench = Bench(ring)
+        ring.advance_reader(1000)
+        bench.run(
+            [bench.script(in_file(20), reads_ahead=True)], FILE, mode="wait", once=True, fps=10
+        )
+        assert ring.written == 20
+    assert bench.frames == 3  # after 8, after 16, and of the last four at the end
+
+
+def test_a_reader_who_waits_knows_of_all_frames_before_it_is_waited_for() -> None:
+    """A ring too small for a bell's worth of frames: nobody waits for the other."""
+    with FrameRing.create(10) as ring:
+        bench = Bench(ring)
+        known: list[int] = []
+
+        def read_all() -> None:
+            known.append(bench.frames)
+            ring.advance_reader(ring.written)
+
+        bench.clock.on_wait = read_all
+        bench.run(
+            [bench.script(in_file(30), reads_ahead=True)], FILE, mode="wait", once=True, fps=10
+        )
+        assert ring.written == 30
+    assert known == list(range(1, len(known) + 1))  # the bell had rung before every wait
+
+
 def test_the_end_of_a_file(bench: Bench) -> None:
     """Read once it is the end; looped it goes on at once; else it is opened again later."""
     script = bench.script(in_file(11), reads_ahead=True)
