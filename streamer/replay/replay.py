@@ -7,7 +7,6 @@ finished stays usable and `resume` goes on from there.
 
 import json
 import logging
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -22,30 +21,26 @@ from typing import Any, Final, Self
 from alerts.event import Event, EventDraft
 from alerts.writer import AlertWriter
 from detectors.arrayfile import write_atomic
-from detectors.encoder.session import EncoderSession
-from detectors.normality import load
 from sorawatch import (
     ConfigError,
-    NormalityError,
-    ReplayError,
     ResourceError,
     SorawatchError,
     SourceError,
 )
 from streamer.capture.ring import check_budget, ring_bytes
-from streamer.config import CameraConfig, Config, fingerprint, resolve
+from streamer.config import CameraConfig, Config, resolve
 from streamer.opening import writer_settings
 from streamer.reading import SLOTS
 from streamer.replay.folder import check_out, forget_camera, lock_folder, write_events
-from streamer.replay.job import Order, error_of, job_main
-from streamer.replay.lane import told_path
+from streamer.replay.job import Order, error_of
 from streamer.replay.plan import Run
+from streamer.replay.process import LEAVE_S, JobProcess
+from streamer.replay.resume import finished, made_with
 from streamer.replay_report.report import write_report
-from streamer.trace.manifest import CameraReplay, Manifest, SourceRecord, normal_path, trace_folder
+from streamer.trace.manifest import Manifest, SourceRecord, normal_path
 
 log = logging.getLogger(__name__)
 
-_LEAVE_S: Final = 3.0
 _LOOK_S: Final = 0.5
 
 
@@ -121,32 +116,6 @@ def replay(
         return work.run(jobs, batch, speed, on_progress)
 
 
-class _Job:
-    """A process, and our end of its pipe."""
-
-    def __init__(self, order: Order) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(
-            target=job_main, args=(theirs, order), name="sorawatch replay"
-        )
-        self.process.start()
-        theirs.close()
-        self.runs: dict[int, float | None] = {}
-        """Those it works on, and where each is."""
-
-    def send(self, message: dict[str, Any]) -> None:
-        self.connection.send_bytes(json.dumps(message).encode())
-
-    def end(self) -> None:
-        self.connection.close()
-        self.process.join(_LEAVE_S)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.process.close()
-
-
 class _Replay:
     """One call of `replay`."""
 
@@ -167,7 +136,7 @@ class _Replay:
         self._resume = resume
         self._done: dict[int, SourceRecord] = {}
         self._resumed = 0
-        self._jobs: list[_Job] = []
+        self._jobs: list[JobProcess] = []
         self._writer: AlertWriter | None = None
         self._logged: set[str] = set()
 
@@ -182,8 +151,10 @@ class _Replay:
 
     def _prepare(self) -> None:
         before = check_out(self._out)
-        facts = self._facts()
-        kept = self._kept(before, facts) if self._resume else {}
+        facts, normal = made_with(self._config.detect, self._camera, self._settings)
+        kept = {}
+        if self._resume:
+            kept = finished(self._out, before, self._camera, facts, self._runs)
         names = {record.file.partition(".")[0] for record in kept.values() if record.file}
         free = (
             stem for n in range(len(self._runs) + len(names)) if (stem := f"{n:04}") not in names
@@ -199,10 +170,10 @@ class _Replay:
         self._resumed = len(kept)
         others = {} if before is None else dict(before.cameras)
         others.pop(self._camera, None)
-        self._others, self._facts_now = others, facts
+        self._others, self._facts = others, facts
         self._save()  # first: it must not name what is removed
         forget_camera(self._out, self._camera, frozenset(names))
-        write_atomic(normal_path(self._out, self._camera), self._normal_bytes)
+        write_atomic(normal_path(self._out, self._camera), normal)
 
     def __exit__(
         self,
@@ -249,74 +220,6 @@ class _Replay:
                 ) from exc
         return self._report(events, time.monotonic() - started_s)
 
-    # What it is done with.
-
-    def _facts(self) -> CameraReplay:
-        detect, settings = self._config.detect, self._settings
-        session = None
-        if detect.encoder != "off":
-            path = None if detect.encoder == "builtin" else detect.encoder
-            session = EncoderSession(path, detect.device, 1)
-        normal = settings.normal
-        assert normal is not None  # noqa: S101 - resolve() has filled it in
-        key = f"cameras.{self._camera}.normal"
-        if not normal.exists():
-            raise NormalityError(
-                f"{key}: {normal} is not there: learn it first, with sorawatch fit"
-            )
-        try:
-            normality = load(normal)
-            normality.facts.check_encoder(None if session is None else session.sha256, normal)
-            self._normal_bytes = normal.read_bytes()
-        except NormalityError as exc:
-            raise NormalityError(f"{key}: {exc}") from exc
-        except OSError as exc:
-            raise NormalityError(f"{key}: {normal}: {exc.strerror or exc}") from exc
-        return CameraReplay(
-            normal_sha256=normality.sha256,
-            model_sha256=None if session is None else session.sha256,
-            config_sha256=fingerprint(settings),
-            provider=None if session is None else session.provider,
-            fps=settings.detect.fps,
-            alerts_per_day=settings.alerts_per_day,
-            judge=settings.judge,
-            sources=(),
-        )
-
-    def _kept(self, before: Manifest | None, now: CameraReplay) -> dict[int, SourceRecord]:
-        """Which runs an earlier replay has finished, by their index."""
-        if before is None or self._camera not in before.cameras:
-            return {}
-        was = before.cameras[self._camera]
-        for name, what in (
-            ("normal_sha256", "normality"),
-            ("model_sha256", "encoder"),
-            ("provider", "provider"),
-            ("config_sha256", "configuration of the camera"),
-        ):
-            if getattr(was, name) != getattr(now, name):
-                raise ReplayError(
-                    f"{self._out}: was made with another {what}: it cannot go on with this one; "
-                    "give another folder, or replay anew without --resume"
-                )
-        finished = {
-            record.identity: record
-            for record in was.sources
-            if record.complete and self._is_there(record)
-        }
-        return {
-            index: finished[run.identity]
-            for index, run in enumerate(self._runs)
-            if run.identity in finished
-        }
-
-    def _is_there(self, record: SourceRecord) -> bool:
-        """Whether nobody has removed what a run left."""
-        if record.file is None:
-            return True
-        told = told_path(self._out, self._camera, record.file.partition(".")[0])
-        return told.is_file() and (trace_folder(self._out, self._camera) / record.file).is_file()
-
     # The work.
 
     def _work(
@@ -334,7 +237,7 @@ class _Replay:
         order = Order(
             camera=self._camera,
             config=self._settings,
-            config_sha256=self._facts_now.config_sha256,
+            config_sha256=self._facts.config_sha256,
             normal=normal_path(self._out, self._camera),
             encoder=None if detect.encoder == "off"
             else "" if detect.encoder == "builtin" else str(detect.encoder),
@@ -344,7 +247,7 @@ class _Replay:
             speed=speed,
             log_level=logging.getLogger().getEffectiveLevel(),
         )  # fmt: skip
-        self._jobs = [_Job(order) for _ in range(jobs)]
+        self._jobs = [JobProcess(order) for _ in range(jobs)]
         working = {job.connection: job for job in self._jobs}
         while working:
             for ready in wait(list(working), _LOOK_S):
@@ -373,7 +276,7 @@ class _Replay:
                 "memory?): go on with --resume"
             )
 
-    def _hear(self, job: _Job, message: dict[str, Any]) -> None:
+    def _hear(self, job: JobProcess, message: dict[str, Any]) -> None:
         if message["op"] == "at":
             for index, utc_s in message["runs"].items():
                 job.runs[int(index)] = utc_s
@@ -409,9 +312,9 @@ class _Replay:
         self._done[index] = record
         self._save()
 
-    def _lost(self, job: _Job) -> None:
+    def _lost(self, job: JobProcess) -> None:
         """A job has ended: well, or in the middle of something."""
-        job.process.join(_LEAVE_S)
+        job.process.join(LEAVE_S)
         for index in job.runs:
             how = f"its replay process died (exit status {job.process.exitcode})"
             run = self._runs[index]
@@ -423,7 +326,7 @@ class _Replay:
 
     def _manifest(self) -> Manifest:
         sources = tuple(self._done[index] for index in sorted(self._done))
-        mine = self._facts_now.model_copy(update={"sources": sources})
+        mine = self._facts.model_copy(update={"sources": sources})
         return Manifest(cameras={**self._others, self._camera: mine})
 
     def _save(self) -> None:
