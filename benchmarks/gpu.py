@@ -190,7 +190,7 @@ def refusal() -> None:
         check=False,
     )
     said = (done.stderr.strip().splitlines() or [""])[-1]
-    report("gpu, refusal", refused=done.returncode != 0, said=said)
+    report("gpu, refusal", refused="DeviceError" in said, said=said)
 
 
 def main() -> None:
@@ -202,6 +202,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     torch.manual_seed(0)
+    torch.backends.cudnn.allow_tf32 = False  # as in the program
     model = SoraEncoder()
     if options.checkpoint is not None:
         state = load_checkpoint(options.checkpoint)

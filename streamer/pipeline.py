@@ -18,7 +18,7 @@ from typing import Self
 from alerts.sinks.sinks import Sinks
 from alerts.writer import AlertWriter
 from detectors.detector import Detector
-from sorawatch import __version__
+from sorawatch import SorawatchError, __version__
 from streamer.analysis import Analysis
 from streamer.capture.doorbell import Doorbell
 from streamer.capture.ring import FrameRing
@@ -153,8 +153,9 @@ class Pipeline:
 
         A camera whose normality file was written anew has changed.
 
-        Raises SorawatchError and changes nothing when a normality file cannot be used or the
-        machine has no room. For one thread at a time.
+        Raises SorawatchError and changes nothing when a normality file cannot be used, the machine
+        has no room, or the analysis has ended or does not come to it within ten seconds. For one
+        thread at a time.
         """
         cameras = resolve(config)
         for section in ("detect", "capture", "alerts", "metrics", "control", "log"):
@@ -181,10 +182,13 @@ class Pipeline:
 
             def apply() -> None:
                 unused.pop_all()
-                for name in gone:
-                    self._analysis.remove(name)
-                for name, camera in changed.items():
-                    self._analysis.add(name, camera, normal[name], rings[name])
+                try:
+                    for name in gone:
+                        self._analysis.remove(name)
+                    for name, camera in changed.items():
+                        self._analysis.add(name, camera, normal[name], rings[name])
+                except SorawatchError as exc:  # half done: nobody may go on from here
+                    raise RuntimeError(f"a reload broke off half-way: {exc}") from exc
 
             self._analysis.inbox.ask(apply)
         self._cameras = cameras

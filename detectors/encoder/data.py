@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.encoder.augment import mirror, relight, zoom
-from detectors.encoder.contract import LUMA, STRIDE_PX
+from detectors.encoder.contract import CHANNELS, LUMA, STRIDE_PX
 from detectors.encoder.footage import Run
 from detectors.encoder.plant import ANOMALIES, Kind, crop
 from detectors.encoder.planter import Planter
@@ -22,6 +22,9 @@ from sorawatch import SourceError
 IGNORED = -1
 GROUP = 6
 """Windows of one camera in a batch: each is compared with what is normal in the others."""
+
+FUTURE_PLANES = len(CHANNELS) - LUMA.stop
+"""Planes of the frame to be predicted: flow x, y and difference."""
 
 _KINDS = (Kind.NORMAL, Kind.FAST, Kind.SCALED, Kind.TURNED, Kind.FOREIGN, Kind.SLOW)
 _SHARES = (0.25, 0.2, 0.15, 0.12, 0.2, 0.08)

@@ -2,8 +2,11 @@
 
 # mypy: allow-subclassing-any
 
+import os
+import signal
 from collections.abc import Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import cv2
 import torch
@@ -11,6 +14,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from detectors.encoder.data import Batch, Batches
+from sorawatch import ResourceError
+
+SHARED: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps what processes share
+AHEAD: Final = 2
+"""Batches that each process makes ahead."""
+
+_LOST_S: Final = 300.0
 
 
 class Tensors(NamedTuple):
@@ -40,7 +50,9 @@ def batches_ahead(
 
     `workers`: processes that make them ahead, two each; 0 makes each when it is asked for.
     `pinned`: in memory from which a GPU can be fed while it computes.
+    ResourceError when a process that makes them dies.
     """
+    workers = min(workers, len(steps))
     loader: DataLoader[Tensors] = DataLoader(
         _Steps(batches, size),
         batch_size=None,
@@ -49,9 +61,31 @@ def batches_ahead(
         collate_fn=_as_they_are,
         worker_init_fn=_begin_worker,
         multiprocessing_context="spawn" if workers else None,  # CUDA does not outlive a fork
+        prefetch_factor=AHEAD if workers else None,
+        timeout=_LOST_S if workers else 0.0,
         pin_memory=pinned,
     )
-    yield from loader
+    try:
+        yield from loader
+    except RuntimeError as exc:  # torch has no class of its own for it
+        if not workers:
+            raise
+        raise ResourceError(
+            "a process that makes batches for the training ended (killed, or out of memory?): "
+            "train again with fewer --workers, it goes on from the last checkpoint"
+        ) from exc
+
+
+def workers_that_fit(batch_bytes: int) -> int | None:
+    """How many processes can hand over batches of this size; None where nothing limits them.
+
+    Batches go through shared memory, of which a container may have as little as 64 MB.
+    """
+    try:
+        room = os.statvfs(SHARED)
+    except OSError:
+        return None
+    return int(room.f_bavail * room.f_frsize * 0.9) // (AHEAD * batch_bytes)
 
 
 class _Steps(Dataset[Tensors]):
@@ -69,4 +103,5 @@ def _as_they_are(batch: Tensors) -> Tensors:
 
 
 def _begin_worker(_number: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts means the training
     cv2.setNumThreads(1)

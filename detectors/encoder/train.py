@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detectors.encoder.contract import LUMA, Contract
-from detectors.encoder.data import Batches
+from detectors.encoder.contract import CHANNELS, LUMA, Contract
+from detectors.encoder.data import FUTURE_PLANES, Batches
 from detectors.encoder.export import export_onnx
 from detectors.encoder.footage import Run, find_footage, load_runs
-from detectors.encoder.loading import Tensors, batches_ahead, tensors
+from detectors.encoder.loading import SHARED, Tensors, batches_ahead, tensors, workers_that_fit
 from detectors.encoder.model import EncoderConfig, SoraEncoder
 from detectors.encoder.objectives import Objectives
 from detectors.encoder.plant import ANOMALIES, Kind
 from detectors.encoder.train_config import SPEEDS, TrainConfig, footage_root, load_train_config
-from sorawatch import DeviceError, ModelError, SourceError
+from sorawatch import DeviceError, ModelError, ResourceError, SourceError
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +54,17 @@ def train(
     at every step. `steps` overrides the configuration, for a trial. `device`: `auto` takes a GPU
     when torch finds one. `workers`: processes that make batches ahead; by default none on the CPU,
     where the model takes all there is, and one for each core but one beside a GPU, which would
-    wait. The same configuration, footage and device give the same weights.
-    ConfigError, SourceError, ModelError or DeviceError say what is wrong; nothing half-written is
-    left.
+    wait, or as many as shared memory has room for. They are started anew (spawn), so a script that
+    calls this needs `if __name__ == "__main__"`. The same configuration, footage and device give
+    the same weights; on a GPU torch is set to what makes that so, for the whole process.
+    ConfigError, SourceError, ModelError, DeviceError or ResourceError say what is wrong; nothing
+    half-written is left.
     """
     to = pick_device(device)
-    if workers is None:
-        workers = min(MOST_WORKERS, (os.cpu_count() or 2) - 1) if to.type == "cuda" else 0
     config = load_train_config(Path(config_path))
     if steps is not None:
         config = config.model_copy(update={"steps": steps})
+    workers = _workers(workers, to, config)
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
@@ -264,6 +265,24 @@ def pick_device(device: str) -> torch.device:
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
     return torch.device("cuda")
+
+
+def _workers(wanted: int | None, device: torch.device, config: TrainConfig) -> int:
+    """Processes that make batches; ResourceError when more are wanted than can hand them over."""
+    height, width = config.crop_px
+    planes = config.frames * len(CHANNELS) + FUTURE_PLANES
+    fit = workers_that_fit(4 * config.batch * planes * height * width)
+    if wanted is None:
+        wanted = 0
+        if device.type == "cuda":
+            wanted = min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1)
+            wanted = wanted if fit is None else min(wanted, fit)
+    elif fit is not None and wanted > fit:
+        raise ResourceError(
+            f"{SHARED} has room for the batches of {fit} processes: --workers {fit}, or give it "
+            "more (docker run --shm-size)"
+        )
+    return wanted
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -158,8 +158,10 @@ class CameraCapture:
             self._connections += 1
             self._read(reader)
         finally:
-            self._tell()
-            reader.close()
+            try:
+                self._tell()
+            finally:
+                reader.close()
 
     def _read(self, reader: Reader) -> None:
         play = reader.reads_ahead

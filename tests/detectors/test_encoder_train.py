@@ -2,6 +2,8 @@
 
 import csv
 import json
+import multiprocessing
+import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,13 @@ from detectors.encoder.plant import Kind, crop, moving_boxes, paste, scale, take
 from detectors.encoder.session import EncoderSession  # noqa: E402
 from detectors.encoder.train import Trainer, auc, load_checkpoint, train  # noqa: E402
 from detectors.encoder.train_config import load_train_config  # noqa: E402
-from sorawatch import ConfigError, DeviceError, ModelError, SourceError  # noqa: E402
+from sorawatch import (  # noqa: E402
+    ConfigError,
+    DeviceError,
+    ModelError,
+    ResourceError,
+    SourceError,
+)
 from streamer.cli.export import export  # noqa: E402
 
 Caplog = pytest.LogCaptureFixture
@@ -217,6 +225,33 @@ def test_processes_that_make_batches_change_nothing(tmp_path: Path, runs: list[R
         assert torch.equal(value, helped[name]), name
 
 
+def test_processes_that_cannot_hand_over_are_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where shared memory is as small as containers have it, a training says so, not waits."""
+    small = os.statvfs_result((4096, 4096, 20, 20, 20, 0, 0, 0, 0, 255))
+    monkeypatch.setattr("detectors.encoder.loading.os.statvfs", lambda _path: small)
+    with pytest.raises(ResourceError, match=r"room for the batches of 0 processes"):
+        train(make_config(tmp_path / "c.yaml"), tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_process_that_dies_ends_the_training_with_a_reason(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    """Killed for memory, a process that makes batches is no reason to wait for it."""
+    config = load_train_config(make_config(tmp_path / "c.yaml", steps=400))
+    trainer = Trainer(config, runs, [], tmp_path, workers=1)
+
+    def kill(step: int, _steps: int, _losses: object) -> None:
+        if step == 1:
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    with pytest.raises(ResourceError, match="fewer --workers"):
+        trainer.run(kill)
+
+
 def test_a_gpu_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody who asked for a GPU waits for a CPU instead; nothing is written."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -270,9 +305,10 @@ def test_configuration_errors_name_file_and_key(
         load_train_config(path)
 
 
-def test_the_shipped_configuration_is_valid() -> None:
-    """configs/train/sora.yaml loads."""
-    path = Path(__file__).parents[2] / "configs" / "train" / "sora.yaml"
+@pytest.mark.parametrize("name", ["sora.yaml", "small.yaml"])
+def test_the_shipped_configurations_are_valid(name: str) -> None:
+    """What stands in configs/train/ loads."""
+    path = Path(__file__).parents[2] / "configs" / "train" / name
     assert load_train_config(path).frames == 8
 
 
