@@ -12,8 +12,8 @@ from streamer.capture.doorbell import Doorbell
 LOOK_S: Final = 0.25
 """The analysis looks at least this often, so that it hears of changes and is seen to live."""
 
-_ANSWER_S: Final = 10.0
-"""So long somebody who asks waits for the analysis."""
+ANSWER_S: Final = 10.0
+"""So long somebody who asks waits for the analysis, unless told otherwise."""
 
 _A = TypeVar("_A")
 
@@ -31,11 +31,11 @@ class Inbox:
         """Have it done some time soon; the thread is not woken for it."""
         self._work.put(work)
 
-    def ask(self, work: Callable[[], _A]) -> _A:
+    def ask(self, work: Callable[[], _A], within_s: float = ANSWER_S) -> _A:
         """What the thread gives when it does `work`, or what that raises.
 
-        SorawatchError when it has ended, or does not come to it in ten seconds: then the work is
-        not done later.
+        SorawatchError when it has ended, or does not begin within `within_s`: then the work is not
+        done later. What is no SorawatchError ends the thread as well.
         """
         done: Future[_A] = Future()
 
@@ -51,15 +51,17 @@ class Inbox:
 
         self._work.put(do)
         self._bell.ring()
-        until_s = time.monotonic() + _ANSWER_S
+        until_s = time.monotonic() + within_s
         while True:
             try:
                 return done.result(LOOK_S)
             except TimeoutError as exc:
-                if self._alive() and time.monotonic() < until_s:
+                alive = self._alive()
+                if alive and time.monotonic() < until_s:
                     continue
                 if done.cancel():
-                    raise SorawatchError("the analysis does not answer: try again") from exc
+                    how = "does not answer: try again" if alive else "has ended: see the log"
+                    raise SorawatchError(f"the analysis {how}") from exc
                 return done.result()  # it has begun, and takes no time
 
     def do_all(self) -> None:

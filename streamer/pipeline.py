@@ -7,6 +7,7 @@ long, the alert writer's, one for each sink, the HTTP server's, the control sock
 
 import hashlib
 import logging
+import math
 import os
 import threading
 import time
@@ -154,8 +155,8 @@ class Pipeline:
         A camera whose normality file was written anew has changed.
 
         Raises SorawatchError and changes nothing when a normality file cannot be used, the machine
-        has no room, or the analysis has ended or does not come to it within ten seconds. For one
-        thread at a time.
+        has no room, or the analysis has ended. Waits for the analysis to come to it. For one thread
+        at a time.
         """
         cameras = resolve(config)
         for section in ("detect", "capture", "alerts", "metrics", "control", "log"):
@@ -190,7 +191,8 @@ class Pipeline:
                 except SorawatchError as exc:  # half done: nobody may go on from here
                     raise RuntimeError(f"a reload broke off half-way: {exc}") from exc
 
-            self._analysis.inbox.ask(apply)
+            # However long a turn takes: a camera that ends its learning may take a while.
+            self._analysis.inbox.ask(apply, within_s=math.inf)
         self._cameras = cameras
         self._sinks.cameras(list(cameras))
         log.info("reloaded: %d cameras, %d new or changed", len(cameras), len(changed))

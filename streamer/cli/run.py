@@ -132,7 +132,7 @@ def _reload(pipeline: Pipeline, config: Path) -> None:
         for line in str(exc).splitlines():
             log.error("not reloaded, the old configuration stays: %s", line)
     except Exception:
-        log.exception("not reloaded, the old configuration stays")
+        log.exception("the reload failed")
     else:
         log.info("reloaded %s", config)
     _notify("READY=1")
